@@ -1,0 +1,86 @@
+# Everything runs in .venv, which the first target that needs it makes.
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+JOBS ?= 2
+
+BIN := .venv/bin
+READY := .venv/.ready
+PYTEST := $(BIN)/python -m pytest -n $(JOBS) --dist worksteal
+CODE := $(wildcard keras_koopman tests examples benchmarks tools)
+# What a test may read: a change in any of it, or to the list itself, makes the tests due again.
+TESTED_FILES := $(shell find $(CODE) $(wildcard docs README.md) -type f \
+	\( -name '*.py' -o -name '*.md' -o -name '*.txt' -o -name '*.css' -o -name '*.html' \))
+WHEEL_ENV := .make/wheel-env
+SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
+
+export TF_CPP_MIN_LOG_LEVEL ?= 2
+export MPLBACKEND ?= Agg
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.NOTPARALLEL:
+.PHONY: help demo test check lint types doctest coverage wheel format clean FORCE
+
+help: ## print this list
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(READY) ## look at one training run
+	@$(BIN)/python -m keras_koopman demo
+
+test: ## run all tests on TensorFlow, the contract tests on JAX
+	@rm -f .make/tested
+	@$(MAKE) --no-print-directory .make/tested
+
+check: .make/tested lint types doctest coverage wheel ## the tests, if they are due, and every check below
+	@echo "All checks passed."
+
+lint: $(READY) ## ruff: rules and format
+	@$(BIN)/ruff check $(CODE)
+	@$(BIN)/ruff format --check $(CODE)
+
+types: $(READY) ## mypy, strict
+	@$(BIN)/mypy
+
+doctest: $(READY) ## run the examples in the docstrings
+	@KERAS_BACKEND=tensorflow $(BIN)/python -m pytest --doctest-modules keras_koopman
+
+coverage: .make/tested ## what the last tests covered
+	@$(BIN)/coverage report
+
+wheel: $(READY) ## build the wheel, install it apart and use it
+	@rm -rf dist build $(WHEEL_ENV) .make/empty && mkdir -p .make/empty
+	@$(BIN)/python -m build --outdir dist . > .make/build.log 2>&1 || { cat .make/build.log; exit 1; }
+	@$(BIN)/python -m venv --without-pip $(WHEEL_ENV)
+	@$(BIN)/python -m pip --disable-pip-version-check --python $(WHEEL_ENV)/bin/python \
+		install --quiet --no-index --no-deps dist/*.whl
+	@# The dependencies come from .venv. A .pth inside that folder is not read: no editable install.
+	@$(BIN)/python $(SITE_PACKAGES) > "$$($(WHEEL_ENV)/bin/python $(SITE_PACKAGES))/dependencies.pth"
+	@cd .make/empty && ../../$(WHEEL_ENV)/bin/python -I ../../tools/wheel_smoke.py
+
+format: $(READY) ## rewrite the code in ruff's format
+	@$(BIN)/ruff check --fix-only --quiet $(CODE)
+	@$(BIN)/ruff format $(CODE)
+
+clean: ## remove all that make made
+	@rm -rf .venv .make .coverage .coverage.* .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	@rm -rf build dist demo *.egg-info
+	@find $(CODE) -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY): setup.cfg pyproject.toml
+	@$(or $(PYTHON),false) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "keras_koopman needs Python 3.11 or later, got '$(PYTHON)'." \
+		"Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@echo "Making .venv: takes a few minutes the first time."
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@touch $@
+
+# The stamp bears the time at which the tests began: a file edited meanwhile is newer.
+.make/tested: $(READY) .make/files $(TESTED_FILES) Makefile
+	@touch .make/begun
+	@KERAS_BACKEND=tensorflow $(PYTEST) --cov --cov-report= --cov-fail-under=0
+	@KERAS_BACKEND=jax $(PYTEST) -m contract --cov --cov-append --cov-report= --cov-fail-under=0
+	@mv .make/begun $@
+
+.make/files: FORCE
+	@mkdir -p .make
+	@echo '$(sort $(TESTED_FILES))' | cmp -s - $@ || echo '$(sort $(TESTED_FILES))' > $@

@@ -1,0 +1,99 @@
+"""The few words that each engine needs of its own: compile, float64, complex numbers, the way to the host."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+from numpy.typing import NDArray
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def engine() -> str:
+    """Name of the Keras backend: `"tensorflow"`, `"jax"`, `"torch"`."""
+    return str(keras.backend.backend())
+
+
+def is_tensor(value: Any) -> bool:
+    """Whether `value` is a tensor or variable of the engine."""
+    return isinstance(value, keras.Variable) or bool(keras.ops.is_tensor(value))
+
+
+def precision(value: Any) -> str:
+    """Name of the dtype of an array, a tensor or a variable: `"float32"`."""
+    return str(keras.backend.standardize_dtype(value.dtype))
+
+
+def to_host(value: Any) -> NDArray[np.float64]:
+    """A small tensor as a float64 array."""
+    return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
+
+
+@contextlib.contextmanager
+def float64_allowed() -> Iterator[None]:
+    """Within it tensors may be float64; only JAX needs to be told."""
+    if engine() != "jax":
+        yield
+        return
+    import jax
+
+    with jax.enable_x64(True) if hasattr(jax, "enable_x64") else jax.experimental.enable_x64():
+        yield
+
+
+def compiled(function: F | None = None, *, xla: bool = True) -> Any:
+    """Compile a function of tensors when it is first called, with float64 allowed.
+
+    Args:
+        function: takes and returns tensors, or lists or tuples of them; no keyword arguments.
+        xla: compile with XLA on TensorFlow too. JAX always does; torch runs eagerly without gradients.
+    """
+    if function is None:
+        return functools.partial(compiled, xla=xla)
+
+    @functools.cache
+    def build(name: str) -> Callable[..., Any]:
+        if name == "tensorflow":
+            import tensorflow as tf
+
+            return tf.function(function, jit_compile=xla, autograph=False)  # type: ignore[no-any-return]
+        if name == "jax":
+            import jax
+
+            return jax.jit(function)
+        import torch
+
+        return torch.no_grad()(function)  # type: ignore[no-any-return]
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        with float64_allowed():
+            return build(engine())(*args)
+
+    return call
+
+
+def complex_like(real: Any, imaginary: Any) -> Any:
+    """Complex numbers from two arrays or tensors, or from two dicts or lists of them."""
+    if isinstance(real, dict):
+        return {name: complex_like(real[name], imaginary[name]) for name in real}
+    if isinstance(real, list | tuple):
+        return type(real)(complex_like(r, i) for r, i in zip(real, imaginary, strict=True))
+    if not is_tensor(real):
+        return real + 1j * imaginary
+    if engine() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.complex(real, imaginary)
+    if engine() == "jax":
+        import jax
+
+        return jax.lax.complex(real, imaginary)
+    import torch
+
+    return torch.complex(real, imaginary)

@@ -1,0 +1,60 @@
+"""A spectrum as a table and in words."""
+
+from __future__ import annotations
+
+import io
+from typing import TYPE_CHECKING
+
+import numpy as np
+from rich.box import SIMPLE
+from rich.console import Console
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from .decomposition import KoopmanDecomposition
+
+HEADINGS = ("mode", "|λ|", "eigenvalue", "half-life", "period", "residual", "importance")
+
+
+def eigenvalue_text(value: complex) -> str:
+    """`0.93` or `0.93 ± 0.11i`, short enough for a table."""
+    return f"{value.real:.4f}" + (
+        f" {'+' if value.imag > 0 else '-'} {abs(value.imag):.4f}i" if value.imag else ""
+    )
+
+
+def spectrum_rows(decomposition: KoopmanDecomposition, limit: int) -> list[tuple[str, ...]]:
+    """A row of text for each of the first `limit` modes, under `HEADINGS`."""
+    d = decomposition
+    rows = []
+    for i in range(min(limit, d.rank)):
+        life, frequency = d.half_lives[i], abs(d.frequencies[i])
+        rows.append(
+            (
+                str(i),
+                f"{abs(d.eigenvalues[i]):.4f}",
+                eigenvalue_text(complex(d.eigenvalues[i])),
+                f"{life:.3g}" if np.isfinite(life) else "-",
+                f"{1 / frequency:.3g}" if frequency > 0 else "-",
+                f"{d.residuals[i]:.1e}",
+                f"{d.importance[i]:.3g}",
+            )
+        )
+    return rows
+
+
+def spectrum_table(decomposition: KoopmanDecomposition, limit: int) -> str:
+    """The table of `KoopmanDecomposition.summary`."""
+    d = decomposition
+    table = Table(*HEADINGS, box=SIMPLE, pad_edge=False)
+    for column in table.columns:
+        column.justify = "right"
+        column.no_wrap = True
+    for row in spectrum_rows(d, limit):
+        table.add_row(*row)
+    text = io.StringIO()
+    Console(file=text, width=120, color_system=None).print(table)
+    lines = [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]
+    if d.rank > limit:
+        lines.append(f"... and {d.rank - limit} more")
+    return "\n".join([f"Koopman spectrum, rank {d.rank} from {d._count} snapshots, dt = {d.dt:g}", *lines])
