@@ -28,12 +28,13 @@ def real_number(name: str, value: Any, low: float, high: float, closed: bool = F
     """
     if isinstance(value, bool) or not isinstance(value, numbers.Real):
         raise TypeError(f"{name} must be a real number, got {value!r} of type {type(value).__name__}.")
-    inside = (low <= value if closed else low < value) and value < high and math.isfinite(value)
+    number = float(value)
+    inside = (low <= number if closed else low < number) and number < high and math.isfinite(number)
     if not inside:
         bound = f"at least {low}" if closed else f"above {low}"
         limit = f" and below {high}" if math.isfinite(high) else " and finite"
         raise ValueError(f"{name} must be {bound}{limit}, got {value}.")
-    return float(value)
+    return number
 
 
 def one_of(name: str, value: Any, choices: tuple[str, ...]) -> str:

@@ -57,7 +57,7 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
         return functools.partial(compiled, xla=xla)
 
     @functools.cache
-    def build(name: str) -> Callable[..., Any]:
+    def build(name: str) -> Any:
         if name == "tensorflow":
             import tensorflow as tf
 

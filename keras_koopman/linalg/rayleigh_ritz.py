@@ -87,7 +87,8 @@ def refine(pairs: RitzPairs) -> tuple[Complex, Real]:
         the residual of the Ritz vector.
 
     Reference:
-        Jia, 1997, Refined iterative algorithms based on Arnoldi's process for large unsymmetric eigenproblems.
+        Jia, 1997, Refined iterative algorithms based on Arnoldi's process for large unsymmetric
+        eigenproblems.
     """
     r = len(pairs.eigenvalues)
     # The same inner products in at most 2r rows.

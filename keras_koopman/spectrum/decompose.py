@@ -71,7 +71,7 @@ def decompose(
     matrix, dtype = _as_matrix(snapshots)
     n, count = matrix.shape
     delays, tol, dt = check_options(count, delays, tol, dtype, dt)
-    rank = _checks.rank_choice(rank, min(n * delays, count - delays))
+    rank_limit = _checks.rank_choice(rank, min(n * delays, count - delays))
     if _checks.one_of("method", method, ("gram", "qr")) == "gram":
         gram = tall_gram(matrix)
         check_gram(gram, "snapshots")
@@ -83,7 +83,7 @@ def decompose(
     check_motion(factor, bool(center), "snapshots")
     return decompose_factor(
         factor,
-        rank=rank,
+        rank=rank_limit,
         tol=tol,
         delays=delays,
         center=bool(center),
@@ -107,7 +107,8 @@ def _as_matrix(snapshots: Any) -> tuple[Any, str]:
             )
     if len(snapshots.shape) != 2 or snapshots.shape[0] < 1:
         raise ValueError(
-            f"snapshots must be a matrix (n, m + 1), one snapshot a column, got shape {tuple(snapshots.shape)}."
+            "snapshots must be a matrix (n, m + 1), one snapshot a column, "
+            f"got shape {tuple(snapshots.shape)}."
         )
     return snapshots, precision(snapshots)
 
@@ -163,6 +164,6 @@ def check_motion(factor: NDArray[np.float64], center: bool, name: str) -> None:
     spread = float(np.max(np.abs(starts - starts.mean(axis=1, keepdims=True))))
     if center and spread <= 1e-12 * size:
         raise ValueError(
-            f"{name} are all equal: with center=True nothing is left to decompose. Pass center=False, or record "
-            "snapshots that differ."
+            f"{name} are all equal: with center=True nothing is left to decompose. "
+            "Pass center=False, or record snapshots that differ."
         )

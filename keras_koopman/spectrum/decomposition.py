@@ -41,7 +41,7 @@ class RefinedPairs(NamedTuple):
 class KoopmanDecomposition:
     """Eigenvalues, modes and residuals of the best linear map from each snapshot to the next.
 
-    Made by `kk.decompose` and `Trajectory.decompose`. All arrays are sorted by importance, the greatest first.
+    Made by `kk.decompose` and `Trajectory.decompose`. Arrays are sorted by falling importance.
 
     Attributes:
         eigenvalues: `(r,)` complex, the Ritz values, one factor of growth per snapshot.
@@ -171,7 +171,7 @@ class KoopmanDecomposition:
         return spectrum_table(self, limit)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain numbers and lists, ready for JSON; complex numbers as `[real, imaginary]`, infinity as None."""
+        """Numbers and lists for JSON; complex numbers as `[real, imaginary]`, infinity as None."""
 
         def pairs(values: Complex) -> list[list[float]]:
             return [[float(v.real), float(v.imag)] for v in values]
@@ -252,8 +252,7 @@ def decompose_factor(
     def coordinates(column: Real) -> Complex:
         """The Ritz vectors' part in a column."""
         projected = (pairs.basis.T @ column).astype(np.complex128)
-        solution: Complex = np.linalg.lstsq(pairs.vectors, projected, rcond=None)[0]
-        return solution
+        return np.linalg.lstsq(pairs.vectors, projected, rcond=None)[0].astype(np.complex128)
 
     amplitudes = coordinates(columns[:, 0])
     state = coordinates(columns[:, -1] - mean * center)

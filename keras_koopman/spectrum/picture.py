@@ -25,6 +25,7 @@ def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -
     try:
         import matplotlib.pyplot as plt
         from matplotlib.colors import LogNorm
+        from matplotlib.patches import Circle
     except ImportError as error:
         raise ImportError(
             "Pictures need Matplotlib, which is not installed: pip install 'keras-koopman[plot]'."
@@ -33,7 +34,7 @@ def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -
         ax = plt.subplots(figsize=(5.6, 4.6), layout="constrained")[1]
     values, importance = decomposition.eigenvalues, decomposition.importance
     share = importance / max(float(importance.max()), np.finfo(float).tiny)
-    ax.add_patch(plt.Circle((0, 0), 1, fill=False, color="0.6", linewidth=1))
+    ax.add_patch(Circle((0, 0), 1, fill=False, color="0.6", linewidth=1))
     ax.axhline(0, color="0.88", linewidth=0.8, zorder=0)
     ax.axvline(0, color="0.88", linewidth=0.8, zorder=0)
     points = ax.scatter(

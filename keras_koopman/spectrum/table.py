@@ -17,7 +17,7 @@ HEADINGS = ("mode", "|λ|", "eigenvalue", "half-life", "period", "residual", "im
 
 
 def eigenvalue_text(value: complex) -> str:
-    """`0.93` or `0.93 ± 0.11i`, short enough for a table."""
+    """`0.9300` or `0.9300 + 0.1100i`, short enough for a table."""
     return f"{value.real:.4f}" + (
         f" {'+' if value.imag > 0 else '-'} {abs(value.imag):.4f}i" if value.imag else ""
     )
@@ -26,7 +26,7 @@ def eigenvalue_text(value: complex) -> str:
 def spectrum_rows(decomposition: KoopmanDecomposition, limit: int) -> list[tuple[str, ...]]:
     """A row of text for each of the first `limit` modes, under `HEADINGS`."""
     d = decomposition
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for i in range(min(limit, d.rank)):
         life, frequency = d.half_lives[i], abs(d.frequencies[i])
         rows.append(
