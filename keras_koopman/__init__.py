@@ -2,7 +2,8 @@
 
 from . import linalg
 from .spectrum import KoopmanDecomposition, decompose
+from .trajectory import Trajectory
 
 __version__ = "0.1.0"
 
-__all__ = ["KoopmanDecomposition", "decompose", "linalg"]
+__all__ = ["KoopmanDecomposition", "Trajectory", "decompose", "linalg"]

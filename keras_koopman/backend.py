@@ -61,14 +61,14 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
         if name == "tensorflow":
             import tensorflow as tf
 
-            return tf.function(function, jit_compile=xla, autograph=False)  # type: ignore[no-any-return]
+            return tf.function(function, jit_compile=xla, autograph=False)
         if name == "jax":
             import jax
 
             return jax.jit(function)
         import torch
 
-        return torch.no_grad()(function)  # type: ignore[no-any-return]
+        return torch.no_grad()(function)
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:

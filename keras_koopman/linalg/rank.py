@@ -86,7 +86,8 @@ def choose_rank(
     """
     kept = int(np.sum(singular_values > tol * singular_values[0]))
     if rank == "svht":
-        threshold = hard_threshold(shape) * float(np.median(singular_values))
+        # A matrix has no more than its shorter side; what a factor adds are zeros.
+        threshold = hard_threshold(shape) * float(np.median(singular_values[: min(shape)]))
         kept = min(kept, int(np.sum(singular_values > threshold)))
     elif isinstance(rank, int):
         kept = min(kept, rank)

@@ -43,7 +43,12 @@ class RitzPairs(NamedTuple):
 
 
 def rayleigh_ritz(
-    x: Real, y: Real, rank: int | str | None, tol: float, shape: tuple[int, int] | None = None
+    x: Real,
+    y: Real,
+    rank: int | str | None,
+    tol: float,
+    shape: tuple[int, int] | None = None,
+    least: float = 0.0,
 ) -> RitzPairs:
     """Ritz pairs of `y_i = A x_i`.
 
@@ -56,11 +61,13 @@ def rayleigh_ritz(
         rank: upper limit of the rank, `"svht"` or None.
         tol: singular values of the scaled X up to `tol` times the largest are dropped.
         shape: true sides of X for `"svht"`. Defaults to `x.shape`.
+        least: columns shorter than this are scaled as if they were so long, lest their rounding be
+            stretched too. Defaults to 0.
 
     Reference:
         Drmač, Mezić and Mohr, 2018, Data driven modal decompositions: analysis and enhancements.
     """
-    norms = np.linalg.norm(x, axis=0)
+    norms = np.maximum(np.linalg.norm(x, axis=0), least)
     norms = np.where(norms > 0, norms, 1.0)
     left, singular_values, right = scipy.linalg.svd(x / norms, full_matrices=False, lapack_driver="gesvd")
     r = choose_rank(singular_values, shape or x.shape, rank, tol)

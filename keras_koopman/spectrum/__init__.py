@@ -2,5 +2,15 @@
 
 from .decompose import decompose
 from .decomposition import KoopmanDecomposition, RefinedPairs
+from .distance import SpectrumDistance, spectrum_distance
+from .operator import DMDOperator, dmd_operator
 
-__all__ = ["KoopmanDecomposition", "RefinedPairs", "decompose"]
+__all__ = [
+    "DMDOperator",
+    "KoopmanDecomposition",
+    "RefinedPairs",
+    "SpectrumDistance",
+    "decompose",
+    "dmd_operator",
+    "spectrum_distance",
+]

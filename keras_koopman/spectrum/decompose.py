@@ -12,6 +12,7 @@ from .decomposition import KoopmanDecomposition, decompose_factor
 from .tall import combine_columns, tall_gram, tall_qr
 
 DEFAULT_TOL = {"float64": 1e-10, "float32": 1e-6, "float16": 1e-3, "bfloat16": 1e-2}
+EPS = float(np.finfo(np.float64).eps)
 
 
 def decompose(
@@ -68,44 +69,57 @@ def decompose(
     >>> kk.decompose(path).eigenvalues
     array([0.8+0.6j, 0.8-0.6j])
     """
-    matrix, dtype = _as_matrix(snapshots)
+    matrix, dtype = as_matrix(snapshots)
     n, count = matrix.shape
     delays, tol, dt = check_options(count, delays, tol, dtype, dt)
     rank_limit = _checks.rank_choice(rank, min(n * delays, count - delays))
+    center = bool(center)
     if _checks.one_of("method", method, ("gram", "qr")) == "gram":
-        gram = tall_gram(matrix)
-        check_gram(gram, "snapshots")
+        gram = tall_gram(matrix, less_first=center)
+        check_gram(gram[:count, :count], "snapshots")
         factor = factor_gram(gram)
         tol = max(tol, gram_floor(count))
+        error = EPS
     else:
-        factor = tall_qr(matrix)
-        check_gram(factor.T @ factor, "snapshots")
-    check_motion(factor, bool(center), "snapshots")
+        factor = tall_qr(matrix, less_first=center)
+        check_gram((factor.T @ factor)[:count, :count], "snapshots")
+        error = EPS**2
+    # Centred, only differences count; the first snapshot is kept apart for the amplitudes.
+    factor, reference = factor[:, :count], factor[:, count] if center else None
+    check_motion(factor, center, "snapshots", reference)
     return decompose_factor(
         factor,
         rank=rank_limit,
         tol=tol,
         delays=delays,
-        center=bool(center),
+        center=center,
         dt=dt,
         dimension=n,
         combine=lambda coefficients: combine_columns(matrix, coefficients),
         make_complex=complex_like,
+        reference=reference,
+        error=error,
     )
 
 
-def _as_matrix(snapshots: Any) -> tuple[Any, str]:
-    """The snapshots as a real matrix, and the name of their precision."""
+def as_matrix(snapshots: Any) -> tuple[Any, str]:
+    """The snapshots as a real matrix, and the name of their precision.
+
+    Raises:
+        TypeError: If they are no real numbers.
+        ValueError: If they are no matrix.
+    """
     if not is_tensor(snapshots):
         snapshots = np.asarray(snapshots)
         if snapshots.dtype.kind in "iub":
             snapshots = snapshots.astype(np.float64)
-        if snapshots.dtype.kind != "f" and str(snapshots.dtype) != "bfloat16":
-            raise TypeError(
-                f"snapshots must be real numbers, got dtype {snapshots.dtype}. "
-                "Stack real and imaginary parts as rows if they are complex."
-            )
-    if len(snapshots.shape) != 2 or snapshots.shape[0] < 1:
+    name = getattr(snapshots.dtype, "name", str(snapshots.dtype))
+    if "float" not in name and "int" not in name:
+        raise TypeError(
+            f"snapshots must be real numbers, got dtype {name}. "
+            "Stack real and imaginary parts as rows if they are complex."
+        )
+    if len(snapshots.shape) != 2 or snapshots.shape[0] == 0:
         raise ValueError(
             "snapshots must be a matrix (n, m + 1), one snapshot a column, "
             f"got shape {tuple(snapshots.shape)}."
@@ -151,14 +165,22 @@ def check_gram(gram: NDArray[np.float64], name: str) -> None:
         )
 
 
-def check_motion(factor: NDArray[np.float64], center: bool, name: str) -> None:
+def check_motion(
+    factor: NDArray[np.float64], center: bool, name: str, reference: NDArray[np.float64] | None = None
+) -> None:
     """Refuse snapshots from which no map can be told.
+
+    Args:
+        factor: of the snapshots, or of the snapshots less the reference.
+        center: whether only differences count.
+        name: of the argument.
+        reference: column that was taken off all snapshots; only with `center`.
 
     Raises:
         ValueError: If all are zero, or with `center` all are equal.
     """
     starts = factor[:, :-1]
-    size = float(np.max(np.abs(starts)))
+    size = max(float(np.max(np.abs(part))) for part in (starts, reference) if part is not None)
     if size == 0:
         raise ValueError(f"{name} are all zero: there is no motion to decompose.")
     spread = float(np.max(np.abs(starts - starts.mean(axis=1, keepdims=True))))

@@ -228,6 +228,8 @@ def decompose_factor(
     dimension: int,
     combine: Callable[[Real], Any],
     make_complex: Callable[[Any, Any], Any],
+    reference: Real | None = None,
+    error: float = 0.0,
 ) -> KoopmanDecomposition:
     """Decomposition from a factor of the snapshots; the arguments have been checked.
 
@@ -241,20 +243,27 @@ def decompose_factor(
         dimension: length n of a snapshot.
         combine: takes `(m + 1,)` coefficients to the sum of the snapshots so weighted.
         make_complex: makes one value of a real and an imaginary result of `combine`.
+        reference: `(k,)` column that was taken off all snapshots in `factor`; only with `center`, which
+            does not feel it.
+        error: relative error of the inner products, by which a centred column may be stretched.
     """
     columns = delay_embedding(factor, delays)
     x, y = columns[:, :-1], columns[:, 1:]
     mean, next_mean = x.mean(axis=1), y.mean(axis=1)
+    least = 0.0
     if center:
+        # A column near the mean is made of rounding: stretched to unit length it must stay below tol.
+        size = float(np.max(np.linalg.norm(x, axis=0)))
+        least = size * float(np.sqrt(x.shape[1] * error)) / tol if tol else 0.0
         x, y = x - mean[:, None], y - next_mean[:, None]
-    pairs = rayleigh_ritz(x, y, rank, tol, shape=(dimension * delays, x.shape[1]))
+    pairs = rayleigh_ritz(x, y, rank, tol, shape=(dimension * delays, x.shape[1]), least=least)
 
     def coordinates(column: Real) -> Complex:
         """The Ritz vectors' part in a column."""
         projected = (pairs.basis.T @ column).astype(np.complex128)
         return np.linalg.lstsq(pairs.vectors, projected, rcond=None)[0].astype(np.complex128)
 
-    amplitudes = coordinates(columns[:, 0])
+    amplitudes = coordinates(columns[:, 0] + (0.0 if reference is None else np.tile(reference, delays)))
     state = coordinates(columns[:, -1] - mean * center)
     drift = coordinates((next_mean - mean) * center)
     importance = np.abs(amplitudes)

@@ -27,20 +27,39 @@ def _block_gram(block: Any) -> Any:
     return ops.matmul(ops.transpose(block), block)
 
 
-def tall_gram(matrix: Any) -> NDArray[np.float64]:
-    """Inner products of the columns of an `(n, m)` array or tensor."""
+def _less_first(block: Any) -> Any:
+    """Every column less the first one, and that one behind them."""
+    parts = [block - block[:, :1], block[:, :1]]
+    return ops.concatenate(parts, axis=1) if is_tensor(block) else np.concatenate(parts, axis=1)
+
+
+def tall_gram(matrix: Any, less_first: bool = False) -> NDArray[np.float64]:
+    """Inner products of the columns of an `(n, m)` array or tensor.
+
+    Args:
+        matrix: the columns.
+        less_first: take the first column off each, which keeps the digits of small differences, and put it
+            behind them: `(m + 1, m + 1)`.
+    """
     with float64_allowed(), np.errstate(over="ignore", invalid="ignore"):
         total = 0.0
         for block in _blocks(matrix):
+            block = _less_first(block) if less_first else block
             total = total + (_block_gram(block) if is_tensor(block) else block.T @ block)
         return to_host(total)
 
 
-def tall_qr(matrix: Any) -> NDArray[np.float64]:
-    """Triangular factor of an `(n, m)` array or tensor, by a QR decomposition of one block after another."""
-    with float64_allowed():
+def tall_qr(matrix: Any, less_first: bool = False) -> NDArray[np.float64]:
+    """Triangular factor of an `(n, m)` array or tensor, by a QR decomposition of one block after another.
+
+    Args:
+        matrix: the columns.
+        less_first: as in `tall_gram`.
+    """
+    with float64_allowed(), np.errstate(over="ignore", invalid="ignore"):
         triangle: Any = None
         for block in _blocks(matrix, least=4 * matrix.shape[1]):
+            block = _less_first(block) if less_first else block
             if is_tensor(block):
                 stacked = block if triangle is None else ops.concatenate([triangle, block])
                 triangle = ops.qr(stacked, mode="reduced")[1]

@@ -1,0 +1,294 @@
+"""`Trajectory`: the last snapshots of what is observed, with their inner products."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Iterable
+from typing import Any, Literal
+
+import numpy as np
+from keras import ops
+from numpy.typing import NDArray
+
+from .. import _checks
+from ..backend import compiled, to_host
+from ..linalg import difference_matrix
+from ..spectrum.decomposition import KoopmanDecomposition
+from .layout import Layout
+from .view import TrajectoryView
+from .window import SnapshotWindow
+
+Real = NDArray[np.float64]
+
+
+class Trajectory:
+    """The last snapshots of the weights, or of anything observed, and their Gram matrix.
+
+    Snapshots stay on the device on which they are handed in. Inner products are added up in float64, group
+    by group, and are computed when they are asked for. The oldest snapshot leaves when the window is full.
+    Memory grows with what is recorded: about one copy of the values for each snapshot in the window.
+
+    Args:
+        window: How many snapshots to keep, at least 2. Defaults to 64.
+
+    Raises:
+        ValueError: If `window` is below 2.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_koopman as kk
+    >>> trajectory = kk.Trajectory(window=8)
+    >>> for t in range(6):
+    ...     trajectory.append({"fast": np.array([0.5**t]), "slow": np.array([3 * 0.9**t])})
+    >>> trajectory.gram.shape
+    (6, 6)
+    >>> trajectory.gram_of("fast")[0, 1]
+    0.5
+    >>> abs(trajectory.decompose("slow").eigenvalues[0])
+    0.9
+    """
+
+    def __init__(self, window: int = 64) -> None:
+        window = _checks.whole_number("window", window, least=1)
+        if window == 1:
+            raise ValueError(
+                "window=1 leaves no motion to see: a spectrum needs two snapshots or more. Raise it."
+            )
+        self.window = window
+        self._layout: Layout | None = None
+        self._rows: SnapshotWindow | None = None
+        self._pack: Any = None
+        self._times: deque[float] = deque(maxlen=window)
+        self._origin_time: float | None = None
+
+    def set_origin(self, values: Any, time: float = 0.0) -> None:
+        """Set the point from which `displacements` are measured: the weights before the first step.
+
+        Without it the first snapshot is the origin.
+
+        Args:
+            values: as for `append`.
+            time: when they were taken.
+
+        Raises:
+            ValueError: If a snapshot has been appended already, or the values are not finite.
+        """
+        if self._times:
+            raise ValueError("set_origin comes before the first append. Make a new Trajectory.")
+        self._begin(values)
+        self._origin_time = float(time)
+
+    def append(self, values: Any, time: float | None = None) -> None:
+        """Record a snapshot.
+
+        Args:
+            values: An array or tensor of any shape; or a dict of them (or of lists of them) by name of
+                group; or a list of them, each a group. All snapshots must have the same shapes.
+            time: When it was taken; later than the one before. Defaults to one more than that.
+
+        Raises:
+            TypeError: If the values are not real numbers.
+            ValueError: If they are not finite or differ in shape from those before, or the time is not later.
+        """
+        last = self._times[-1] if self._times else self._origin_time
+        if time is None:
+            time = 0.0 if not self._times and self._origin_time is None else (last or 0.0) + 1.0
+        time = _checks.real_number("time", time, -np.inf, np.inf)
+        if self._times and time <= self._times[-1]:
+            raise ValueError(
+                f"time={time:g} must be later than that of the last snapshot, {self._times[-1]:g}."
+            )
+        if self._layout is None or self._rows is None:
+            self._begin(values)
+            self._origin_time = time
+        assert self._layout is not None and self._rows is not None  # noqa: PT018
+        self._rows.append(self._row(values, self._rows.reference))
+        self._times.append(time)
+
+    def __len__(self) -> int:
+        return len(self._times)
+
+    @property
+    def times(self) -> Real:
+        """`(m,)` time of each snapshot in the window, oldest first."""
+        return np.array(self._times, np.float64)
+
+    @property
+    def origin_time(self) -> float | None:
+        """Time of the origin; None before there is one."""
+        return self._origin_time
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups, whose Gram matrices add up to `gram`."""
+        return self._layout.names if self._layout else ()
+
+    @property
+    def size(self) -> int:
+        """How many numbers a snapshot holds."""
+        return self._layout.size if self._layout else 0
+
+    @property
+    def gram(self) -> Real:
+        """`(m, m)` inner products of the snapshots, float64, oldest first."""
+        return self._snapshots().gram
+
+    def gram_of(self, group: str | Iterable[str]) -> Real:
+        """`(m, m)` inner products of the snapshots within a group, or in several together.
+
+        Raises:
+            KeyError: If there is no such group.
+        """
+        return self._snapshots().gram_of(group)
+
+    @property
+    def displacements(self) -> Real:
+        """`(m,)` distance of each snapshot from the origin."""
+        return self._rows.displacements() if self._rows is not None and self._times else np.zeros(0)
+
+    def combine(self, coefficients: Any) -> Any:
+        """Sum of the snapshots with these weights, on the device.
+
+        Args:
+            coefficients: `(m,)` real numbers, for the oldest snapshot first.
+
+        Returns:
+            Values in the form in which they were appended.
+
+        Raises:
+            ValueError: If there is not one finite number for each snapshot.
+        """
+        return self._snapshots().combine(coefficients)
+
+    def increments(self) -> TrajectoryView:
+        """The differences of successive snapshots, as something to decompose: the fixed point is gone.
+
+        Returns:
+            A `TrajectoryView` with `gram`, `gram_of`, `times`, `combine` and `decompose`.
+        """
+        count = len(self)
+        return TrajectoryView(self, difference_matrix(max(count, 1)), self.times[1:])
+
+    def decompose(
+        self,
+        group: str | Iterable[str] | None = None,
+        *,
+        rank: int | Literal["svht"] | None = None,
+        tol: float | None = None,
+        delays: int = 1,
+        center: bool = False,
+        dt: float | None = None,
+    ) -> KoopmanDecomposition:
+        """Koopman spectrum of the snapshots, from their Gram matrix alone.
+
+        Args:
+            group: Take the inner products within this group, or these groups, alone. The modes are still
+                those of whole snapshots. Defaults to None: all.
+            rank: As in `kk.decompose`.
+            tol: As in `kk.decompose`; raised to what the rounding of the inner products allows.
+            delays: As in `kk.decompose`.
+            center: As in `kk.decompose`.
+            dt: Time between snapshots. Defaults to the mean difference of `times`.
+
+        Raises:
+            KeyError: If there is no such group.
+            ValueError: If there are too few snapshots, they do not move, or an argument is out of range.
+        """
+        return self._snapshots().decompose(group, rank=rank, tol=tol, delays=delays, center=center, dt=dt)
+
+    def save(self, path: str | os.PathLike[str]) -> None:
+        """Write the snapshots in the window to a new store.
+
+        Args:
+            path: folder of the store, by custom `name.zarr`; it must not exist.
+
+        Raises:
+            ImportError: If zarr is not installed.
+            FileExistsError: If `path` exists.
+            ValueError: If there is no snapshot.
+        """
+        from .store import save_trajectory
+
+        save_trajectory(self, path)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str], window: int | None = None) -> Trajectory:
+        """Read a store that `save` or a recorder wrote.
+
+        Args:
+            path: folder of the store.
+            window: Keep the last so many snapshots. Defaults to None: all that are stored.
+
+        Raises:
+            ImportError: If zarr is not installed.
+            FileNotFoundError: If there is no store.
+            ValueError: If it is damaged, empty, or of a newer format.
+        """
+        from .store import load_trajectory
+
+        return load_trajectory(path, window)
+
+    def __repr__(self) -> str:
+        return f"<Trajectory of {len(self)} snapshots of {self.size} numbers, window={self.window}>"
+
+    def _begin(self, values: Any) -> None:
+        """Fix the layout, with `values` as reference and origin."""
+        layout = Layout.of(values)
+
+        @compiled(xla=False)
+        def pack(tensors: list[Any], reference: Any) -> Any:
+            row = layout.pack(tensors) - reference
+            return row, ops.sum(row)
+
+        self._layout, self._pack = layout, pack
+        try:
+            reference = self._row(values, np.zeros((), layout.dtype))
+        except ValueError:
+            self._layout = None
+            raise
+        self._rows = SnapshotWindow(self.window, layout.blocks, reference, layout.dtype)
+
+    def _row(self, values: Any, reference: Any) -> Any:
+        """`values` less the reference, packed."""
+        assert self._layout is not None
+        tensors = [ops.convert_to_tensor(t) for t in self._layout.tensors(values)]
+        row, total = self._pack(tensors, reference)
+        if not np.isfinite(to_host(total)):
+            raise ValueError(
+                "values must be finite, got NaN or infinity. Leave this snapshot out, and look at the loss: "
+                "the run has probably diverged."
+            )
+        return row
+
+    def _snapshots(self) -> TrajectoryView:
+        return TrajectoryView(self, np.eye(len(self)), self.times)
+
+    @property
+    def _dtype(self) -> str:
+        return self._layout.dtype if self._layout else "float32"
+
+    def _indices(self, group: str | Iterable[str]) -> list[int]:
+        names = [group] if isinstance(group, str) else list(group)
+        unknown = [name for name in names if name not in self.groups]
+        if unknown:
+            raise KeyError(
+                f"no group {unknown[0]!r}; there are {', '.join(map(repr, self.groups)) or 'none'}."
+            )
+        return [self.groups.index(name) for name in names]
+
+    def _size(self, group: str | Iterable[str]) -> int:
+        return sum(self._layout.groups[i].size for i in self._indices(group)) if self._layout else 0
+
+    def _products(self, group: str | Iterable[str]) -> tuple[Real, Real, float, float]:
+        """`<u_i, u_j>`, `<w_ref, u_i>`, `|w_ref|^2` of some groups, and the relative error of a product."""
+        chosen = self._indices(group)
+        if self._rows is None or not self._times:
+            return np.zeros((0, 0)), np.zeros(0), 0.0, 0.0
+        gram, cross, square = self._rows.products()
+        return gram[chosen].sum(0), cross[chosen].sum(0), float(square[chosen].sum()), self._rows.error
+
+    def _combine(self, coefficients: Real) -> Any:
+        if self._rows is None or self._layout is None or not self._times:
+            raise ValueError("there is no snapshot to combine. Append some first.")
+        return self._layout.unpack(self._rows.combine(coefficients))

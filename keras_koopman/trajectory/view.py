@@ -1,0 +1,144 @@
+"""A trajectory seen through a linear map: its snapshots, or their increments."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .. import _checks
+from ..backend import complex_like
+from ..linalg import factor_gram, gram_floor, raw_gram
+from ..spectrum.decompose import check_gram, check_motion, check_options
+from ..spectrum.decomposition import KoopmanDecomposition, decompose_factor
+
+if TYPE_CHECKING:
+    from .trajectory import Trajectory
+
+Real = NDArray[np.float64]
+
+
+class TrajectoryView:
+    """Linear combinations of a trajectory's snapshots, one a column, known by their inner products.
+
+    Made by `Trajectory.increments`; a snapshot that is recorded later is not in it.
+
+    Args:
+        trajectory: whose snapshots are combined.
+        matrix: `(m, k)`, column j holds the coefficients of the snapshots in column j of the view.
+        times: `(k,)`, the time of each column.
+    """
+
+    def __init__(self, trajectory: Trajectory, matrix: Real, times: Real) -> None:
+        self._trajectory = trajectory
+        self._matrix = matrix
+        self.times = times
+
+    def __len__(self) -> int:
+        return int(self._matrix.shape[1])
+
+    @property
+    def groups(self) -> tuple[str, ...]:
+        """Names of the groups whose Gram matrices add up to `gram`."""
+        return self._trajectory.groups
+
+    @property
+    def gram(self) -> Real:
+        """`(k, k)` inner products of the columns, float64."""
+        return self.gram_of(self.groups)
+
+    def gram_of(self, group: str | Iterable[str]) -> Real:
+        """`(k, k)` inner products of the columns within a group, or in several together.
+
+        Raises:
+            KeyError: If there is no such group.
+        """
+        return self._products(group)[0]
+
+    def _products(self, group: str | Iterable[str]) -> tuple[Real, float]:
+        """Gram matrix of some groups, and the relative error of one entry when scaled to a unit diagonal."""
+        gram, cross, reference_square, error = self._trajectory._products(group)
+        t = self._matrix
+        sums = t.sum(axis=0)
+        if np.any(sums):
+            of_rows: Real = t.T @ raw_gram(gram, cross, reference_square) @ t
+        else:  # the reference drops out, and with it its rounding
+            of_rows = t.T @ gram @ t
+        reach = (np.abs(t).T @ np.sqrt(np.maximum(np.diag(gram), 0.0))) ** 2
+        size = np.maximum(np.diag(of_rows), np.finfo(float).tiny)
+        relative = error * float(np.max(reach / size, initial=0.0))
+        return of_rows, max(relative, float(np.finfo(float).eps))
+
+    def combine(self, coefficients: Any) -> Any:
+        """Sum of the columns with these weights, in the form in which snapshots were handed in.
+
+        Args:
+            coefficients: `(k,)` real numbers.
+
+        Raises:
+            ValueError: If there is not one for each column.
+        """
+        weights = np.asarray(coefficients, np.float64)
+        if weights.shape != (len(self),) or not np.all(np.isfinite(weights)):
+            raise ValueError(
+                f"coefficients must be {len(self)} finite numbers, one for each snapshot, "
+                f"got shape {weights.shape}."
+            )
+        return self._trajectory._combine(self._matrix @ weights)
+
+    def decompose(
+        self,
+        group: str | Iterable[str] | None = None,
+        *,
+        rank: int | Literal["svht"] | None = None,
+        tol: float | None = None,
+        delays: int = 1,
+        center: bool = False,
+        dt: float | None = None,
+    ) -> KoopmanDecomposition:
+        """Koopman spectrum of the columns, from their Gram matrix alone.
+
+        Args:
+            group: Take the inner products within this group, or these groups, alone. The modes are still
+                those of whole snapshots. Defaults to None: all.
+            rank: As in `kk.decompose`.
+            tol: As in `kk.decompose`; raised to what the rounding of the inner products allows.
+            delays: As in `kk.decompose`.
+            center: As in `kk.decompose`.
+            dt: Time between columns. Defaults to the mean difference of `times`.
+
+        Raises:
+            KeyError: If there is no such group.
+            ValueError: If there are too few snapshots, they do not move, or an argument is out of range.
+        """
+        count = len(self)
+        spacing = np.diff(self.times)
+        if dt is None:
+            dt = float(spacing.mean()) if count > 1 else 1.0
+            if count > 1 and np.max(np.abs(spacing - dt)) > 0.01 * dt:
+                warnings.warn(
+                    f"Snapshots are not evenly spaced in time (from {spacing.min():g} to {spacing.max():g}): "
+                    "eigenvalues are per snapshot, half-lives use the mean. Record at equal times.",
+                    stacklevel=2,
+                )
+        delays, tol, dt = check_options(count, delays, tol, self._trajectory._dtype, dt)
+        size = self._trajectory._size(self.groups if group is None else group)
+        limit = _checks.rank_choice(rank, min(size * delays, count - delays))
+        gram, error = self._products(self.groups if group is None else group)
+        check_gram(gram, "snapshots")
+        factor = factor_gram(gram)
+        check_motion(factor, bool(center), "snapshots")
+        return decompose_factor(
+            factor,
+            rank=limit,
+            tol=max(tol, gram_floor(count, error)),
+            delays=delays,
+            center=bool(center),
+            dt=dt,
+            dimension=size,
+            combine=self.combine,
+            make_complex=complex_like,
+        )
