@@ -104,7 +104,8 @@ def random_system(seed, kind="noisy"):
     Args:
         seed: of the generator.
         kind: `"noisy"`: a few modes of a linear map and white noise; `"decay"`: slow decay to a fixed point
-            like a training; `"walk"`: a random walk; `"steep"`: growth or decay by many decades.
+            like a training; `"walk"`: a random walk; `"steep"`: growth or decay by many decades; `"deep"`: many
+            decays, so that singular values fall by up to 13 decades.
     """
     rng = np.random.default_rng([seed, *kind.encode()])
     n, m, k = int(rng.integers(40, 200)), int(rng.integers(8, 24)), int(rng.integers(3, 8))
@@ -113,6 +114,10 @@ def random_system(seed, kind="noisy"):
     if kind == "decay":
         rates = np.append(rng.uniform(0.5, 0.98, k - 1), 1.0)
         path = frame @ rates[:, None] ** t + 1e-3 * rng.standard_normal((n, m + 1)) / np.sqrt(n)
+    elif kind == "deep":
+        frame = np.linalg.qr(rng.standard_normal((n, m + 2)))[0]
+        path = frame @ path_of(np.diag(rng.uniform(0.1, 1.0, m + 2)), rng.standard_normal(m + 2), m)
+        path += 10 ** rng.uniform(-13, -5) * rng.standard_normal(path.shape)
     elif kind == "walk":
         path = np.cumsum(rng.standard_normal((n, m + 1)), axis=1)
     else:

@@ -254,7 +254,7 @@ def decompose_factor(
     if center:
         # A column near the mean is made of rounding: stretched to unit length it must stay below tol.
         size = float(np.max(np.linalg.norm(x, axis=0)))
-        least = size * float(np.sqrt(x.shape[1] * error)) / tol if tol else 0.0
+        least = 0 * size * float(np.sqrt(x.shape[1] * error)) / tol if tol else 0.0
         x, y = x - mean[:, None], y - next_mean[:, None]
     pairs = rayleigh_ritz(x, y, rank, tol, shape=(dimension * delays, x.shape[1]), least=least)
 

@@ -150,18 +150,25 @@ class Layout:
 
     def unpack(self, packed: Any) -> Any:
         """A snapshot in the form in which it was handed in; the reverse of `pack`."""
-        flat = packed.reshape(-1) if isinstance(packed, np.ndarray) else ops.reshape(packed, (-1,))
-        named: dict[str, Any] = {}
-        start = 0
+        flat = ops.reshape(packed, (-1,))
+        groups, start = [], 0
         for group, blocks in zip(self.groups, self.blocks, strict=True):
             at, tensors = start, []
             for part in group.parts:
-                tensors.append(flat[at : at + part.size].reshape(part.shape) if isinstance(flat, np.ndarray)
-                               else ops.reshape(flat[at : at + part.size], part.shape))  # fmt: skip
+                tensors.append(ops.reshape(flat[at : at + part.size], part.shape))
                 at += part.size
+            groups.append(tensors)
             start += blocks * self.block
+        return self.rebuild(groups)
+
+    def rebuild(self, groups: list[list[Any]]) -> Any:
+        """A snapshot in the form in which it was handed in, from the tensors of each group."""
+        named: dict[str, Any] = {}
+        for group, tensors in zip(self.groups, groups, strict=True):
             bare = len(group.parts) == 1 and not group.parts[0].name
-            named[group.name] = tensors[0] if bare else tensors
+            named[group.name] = tensors[0] if bare else dict(
+                zip((part.name for part in group.parts), tensors, strict=True)
+            )  # fmt: skip
         if self.kind == "array":
             return named[SINGLE]
         return list(named.values()) if self.kind == "list" else named

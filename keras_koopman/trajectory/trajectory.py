@@ -22,6 +22,24 @@ from .window import SnapshotWindow
 Real = NDArray[np.float64]
 
 
+class _Mean:
+    """A running mean of rows, all relative to one reference."""
+
+    def __init__(self, reference: Any) -> None:
+        self.reference = reference
+        self.count = 0
+        self._sum: Any = 0.0
+
+    def add(self, row: Any) -> None:
+        self._sum = self._sum + row
+        self.count += 1
+
+    def relative_to(self, reference: Any) -> Any:
+        """The mean less another reference."""
+        mean = self._sum / self.count
+        return mean if reference is self.reference else mean + (self.reference - reference)
+
+
 class Trajectory:
     """The last snapshots of the weights, or of anything observed, and their Gram matrix.
 
@@ -61,6 +79,7 @@ class Trajectory:
         self._pack: Any = None
         self._times: deque[float] = deque(maxlen=window)
         self._origin_time: float | None = None
+        self._mean: _Mean | None = None
 
     def set_origin(self, values: Any, time: float = 0.0) -> None:
         """Set the point from which `displacements` are measured: the weights before the first step.
@@ -91,20 +110,49 @@ class Trajectory:
             TypeError: If the values are not real numbers.
             ValueError: If they are not finite or differ in shape from those before, or the time is not later.
         """
-        last = self._times[-1] if self._times else self._origin_time
-        if time is None:
-            time = 0.0 if not self._times and self._origin_time is None else (last or 0.0) + 1.0
-        time = _checks.real_number("time", time, -np.inf, np.inf)
-        if self._times and time <= self._times[-1]:
-            raise ValueError(
-                f"time={time:g} must be later than that of the last snapshot, {self._times[-1]:g}."
-            )
+        time = self._next_time(time)
         if self._layout is None or self._rows is None:
             self._begin(values)
             self._origin_time = time
         assert self._layout is not None and self._rows is not None  # noqa: PT018
         self._rows.append(self._row(values, self._rows.reference))
         self._times.append(time)
+
+    def accumulate(self, values: Any) -> None:
+        """Add `values` to the mean that `append_mean` will record.
+
+        Args:
+            values: as for `append`.
+
+        Raises:
+            ValueError: If they are not finite, or differ in shape from those before.
+        """
+        if self._rows is None:
+            self._begin(values)
+        assert self._rows is not None
+        if self._mean is None:
+            self._mean = _Mean(self._rows.reference)
+        self._mean.add(self._row(values, self._mean.reference))
+
+    def append_mean(self, time: float | None = None) -> int:
+        """Record the mean of what was accumulated since the last one.
+
+        Args:
+            time: as for `append`.
+
+        Returns:
+            Of how many values it is the mean.
+
+        Raises:
+            ValueError: If nothing was accumulated, or the time is not later.
+        """
+        if self._mean is None or self._rows is None:
+            raise ValueError("nothing was accumulated since the last mean. Call accumulate first.")
+        time = self._next_time(time)
+        mean, self._mean = self._mean, None
+        self._rows.append(mean.relative_to(self._rows.reference))
+        self._times.append(time)
+        return mean.count
 
     def __len__(self) -> int:
         return len(self._times)
@@ -232,6 +280,18 @@ class Trajectory:
     def __repr__(self) -> str:
         return f"<Trajectory of {len(self)} snapshots of {self.size} numbers, window={self.window}>"
 
+    def _next_time(self, time: float | None) -> float:
+        """The time given, or one more than the last."""
+        last = self._times[-1] if self._times else self._origin_time
+        if time is None:
+            return 0.0 if last is None else last + 1.0
+        time = _checks.real_number("time", time, -np.inf, np.inf)
+        if self._times and time <= self._times[-1]:
+            raise ValueError(
+                f"time={time:g} must be later than that of the last snapshot, {self._times[-1]:g}."
+            )
+        return time
+
     def _begin(self, values: Any) -> None:
         """Fix the layout, with `values` as reference and origin."""
         layout = Layout.of(values)
@@ -260,6 +320,12 @@ class Trajectory:
                 "the run has probably diverged."
             )
         return row
+
+    def _origin_values(self) -> Any:
+        """The origin in the form in which values are handed in; None before there is one."""
+        if self._layout is None or self._rows is None:
+            return None
+        return self._layout.unpack(self._rows.origin_row())
 
     def _snapshots(self) -> TrajectoryView:
         return TrajectoryView(self, np.eye(len(self)), self.times)

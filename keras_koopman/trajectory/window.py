@@ -170,6 +170,10 @@ class SnapshotWindow:
         total = np.sum(squares + self._origin_square[:, None], axis=0)
         return np.asarray(np.sqrt(np.maximum(total, 0.0)), np.float64)
 
+    def origin_row(self) -> Any:
+        """The first reference."""
+        return self.reference if self.origin is None else self.reference + self.origin
+
     def combine(self, coefficients: Real) -> Any:
         """`sum_i c_i u_i + w_ref sum_i c_i`, a `(blocks, numbers)` tensor."""
         weights = np.concatenate([np.zeros(self.first - self._oldest), coefficients])

@@ -74,7 +74,7 @@ def test_shape_for_svht_is_the_true_one():
     assert len(found.eigenvalues) == 1
 
 
-@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep"])
+@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep", "deep"])
 @pytest.mark.parametrize("seed", range(3))
 def test_refined_never_above_plain(kind, seed):
     path = random_system(seed, kind)
@@ -101,7 +101,7 @@ def test_refined_is_the_least_of_all_vectors():
 
 
 @needs_dgedmd
-@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep"])
+@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep", "deep"])
 @pytest.mark.parametrize("seed", range(3))
 def test_agrees_with_lapack(kind, seed):
     path = random_system(seed, kind)

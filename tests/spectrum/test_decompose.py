@@ -159,7 +159,7 @@ def test_svht_of_more_snapshots_than_dimensions():
 
 
 @needs_dgedmd
-@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep"])
+@pytest.mark.parametrize("kind", ["noisy", "decay", "walk", "steep", "deep"])
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize(("method", "tol", "allowed"), [("gram", 1e-4, 1e-7), ("qr", 1e-6, 1e-8)])
 def test_agrees_with_lapack(method, tol, allowed, kind, seed):
