@@ -1,9 +1,27 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import linalg
-from .spectrum import KoopmanDecomposition, decompose
+from . import callbacks, linalg, observables
+from .spectrum import (
+    DMDOperator,
+    KoopmanDecomposition,
+    SpectrumDistance,
+    decompose,
+    dmd_operator,
+    spectrum_distance,
+)
 from .trajectory import Trajectory
 
 __version__ = "0.1.0"
 
-__all__ = ["KoopmanDecomposition", "Trajectory", "decompose", "linalg"]
+__all__ = [
+    "DMDOperator",
+    "KoopmanDecomposition",
+    "SpectrumDistance",
+    "Trajectory",
+    "callbacks",
+    "decompose",
+    "dmd_operator",
+    "linalg",
+    "observables",
+    "spectrum_distance",
+]

@@ -104,8 +104,8 @@ def random_system(seed, kind="noisy"):
     Args:
         seed: of the generator.
         kind: `"noisy"`: a few modes of a linear map and white noise; `"decay"`: slow decay to a fixed point
-            like a training; `"walk"`: a random walk; `"steep"`: growth or decay by many decades; `"deep"`: many
-            decays, so that singular values fall by up to 13 decades.
+            like a training; `"walk"`: a random walk; `"steep"`: growth or decay by many decades; `"deep"`:
+            many decays, so that singular values fall by up to 13 decades.
     """
     rng = np.random.default_rng([seed, *kind.encode()])
     n, m, k = int(rng.integers(40, 200)), int(rng.integers(8, 24)), int(rng.integers(3, 8))

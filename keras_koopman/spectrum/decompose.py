@@ -98,7 +98,7 @@ def decompose(
         combine=lambda coefficients: combine_columns(matrix, coefficients),
         make_complex=complex_like,
         reference=reference,
-        error=error,
+        error=error if center else 0.0,
     )
 
 

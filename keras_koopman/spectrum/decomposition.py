@@ -60,7 +60,7 @@ class KoopmanDecomposition:
     >>> decay = kk.decompose(np.array([0.9**t, 0.5**t]), rank=2)
     >>> np.sort(decay.eigenvalues.real)
     array([0.5, 0.9])
-    >>> decay.predict(1)[0] / 0.9**6
+    >>> float(decay.predict(1)[0]) / 0.9**6
     1.0
     """
 
@@ -245,16 +245,16 @@ def decompose_factor(
         make_complex: makes one value of a real and an imaginary result of `combine`.
         reference: `(k,)` column that was taken off all snapshots in `factor`; only with `center`, which
             does not feel it.
-        error: relative error of the inner products, by which a centred column may be stretched.
+        error: error of the inner products as a share of the largest. Defaults to 0: columns are scaled to
+            unit length however short they are.
     """
     columns = delay_embedding(factor, delays)
     x, y = columns[:, :-1], columns[:, 1:]
     mean, next_mean = x.mean(axis=1), y.mean(axis=1)
-    least = 0.0
+    # A short column is made of rounding: stretched to unit length its rounding must stay below tol.
+    size = float(np.max(np.linalg.norm(x, axis=0)))
+    least = size * float(np.sqrt(x.shape[1] * error)) / tol if tol else 0.0
     if center:
-        # A column near the mean is made of rounding: stretched to unit length it must stay below tol.
-        size = float(np.max(np.linalg.norm(x, axis=0)))
-        least = 0 * size * float(np.sqrt(x.shape[1] * error)) / tol if tol else 0.0
         x, y = x - mean[:, None], y - next_mean[:, None]
     pairs = rayleigh_ritz(x, y, rank, tol, shape=(dimension * delays, x.shape[1]), least=least)
 

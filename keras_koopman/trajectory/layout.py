@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import math
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -13,6 +15,7 @@ from keras import ops
 from ..backend import is_tensor, precision
 
 SINGLE = "values"
+_NUMBER = re.compile(r"_\d+(?=/|$)")
 
 
 @dataclass(frozen=True)
@@ -99,15 +102,21 @@ class Layout:
         return tuple(-(-group.size // self.block) for group in self.groups)
 
     def difference(self, other: Layout) -> str | None:
-        """The first thing in which another layout differs, in words; None if they are the same."""
-        ours, theirs = dict(self._shapes()), dict(other._shapes())
-        for name, shape in ours.items():
-            if name not in theirs:
-                return f"{name} {shape} is missing"
-            if theirs[name] != shape:
-                return f"{name} has shape {theirs[name]}, not {shape}"
-        added = next((name for name in theirs if name not in ours), None)
-        return f"{added} {theirs[added]} is new" if added is not None else None
+        """The first thing in which another layout differs, in words; None if they are the same.
+
+        The numbers that Keras appends to names of layers, `dense_1`, do not count: they depend on what else
+        was built before.
+        """
+        for ours, theirs in itertools.zip_longest(self._shapes(), other._shapes()):
+            if ours is None:
+                return f"{theirs[0]} {theirs[1]} is new"
+            if theirs is None:
+                return f"{ours[0]} {ours[1]} is missing"
+            if _NUMBER.sub("", ours[0]) != _NUMBER.sub("", theirs[0]):
+                return f"{theirs[0]} {theirs[1]} stands in place of {ours[0]} {ours[1]}"
+            if ours[1] != theirs[1]:
+                return f"{ours[0]} has shape {theirs[1]}, not {ours[1]}"
+        return None
 
     def _shapes(self) -> Iterator[tuple[str, tuple[int, ...]]]:
         for group in self.groups:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from collections import deque
 from collections.abc import Iterable
@@ -20,6 +21,18 @@ from .view import TrajectoryView
 from .window import SnapshotWindow
 
 Real = NDArray[np.float64]
+
+
+@functools.lru_cache(maxsize=64)
+def _packer(layout: Layout) -> Any:
+    """Compiled: tensors and a reference to a row less that reference, and its sum."""
+
+    @compiled(xla=False)
+    def pack(tensors: list[Any], reference: Any) -> Any:
+        row = layout.pack(tensors) - reference
+        return row, ops.sum(row)
+
+    return pack
 
 
 class _Mean:
@@ -61,10 +74,10 @@ class Trajectory:
     ...     trajectory.append({"fast": np.array([0.5**t]), "slow": np.array([3 * 0.9**t])})
     >>> trajectory.gram.shape
     (6, 6)
-    >>> trajectory.gram_of("fast")[0, 1]
-    0.5
-    >>> abs(trajectory.decompose("slow").eigenvalues[0])
-    0.9
+    >>> trajectory.gram_of("fast")[:2, 0]
+    array([1. , 0.5])
+    >>> trajectory.decompose("slow").eigenvalues.real
+    array([0.9])
     """
 
     def __init__(self, window: int = 64) -> None:
@@ -209,6 +222,14 @@ class Trajectory:
         """
         return self._snapshots().combine(coefficients)
 
+    def latest(self) -> Any:
+        """The last snapshot, in the form in which it was appended.
+
+        Raises:
+            ValueError: If there is none.
+        """
+        return self.combine(np.eye(len(self))[-1] if self._times else np.zeros(0))
+
     def increments(self) -> TrajectoryView:
         """The differences of successive snapshots, as something to decompose: the fixed point is gone.
 
@@ -295,15 +316,9 @@ class Trajectory:
     def _begin(self, values: Any) -> None:
         """Fix the layout, with `values` as reference and origin."""
         layout = Layout.of(values)
-
-        @compiled(xla=False)
-        def pack(tensors: list[Any], reference: Any) -> Any:
-            row = layout.pack(tensors) - reference
-            return row, ops.sum(row)
-
-        self._layout, self._pack = layout, pack
+        self._layout, self._pack = layout, _packer(layout)
         try:
-            reference = self._row(values, np.zeros((), layout.dtype))
+            reference = self._row(values, ops.zeros((1, 1), layout.dtype))
         except ValueError:
             self._layout = None
             raise

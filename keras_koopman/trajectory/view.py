@@ -58,19 +58,39 @@ class TrajectoryView:
         """
         return self._products(group)[0]
 
-    def _products(self, group: str | Iterable[str]) -> tuple[Real, float]:
-        """Gram matrix of some groups, and the relative error of one entry when scaled to a unit diagonal."""
-        gram, cross, reference_square, error = self._trajectory._products(group)
+    def tail(self, count: int) -> TrajectoryView:
+        """The last `count` columns."""
+        return TrajectoryView(self._trajectory, self._matrix[:, -count:], self.times[-count:])
+
+    def measured(self) -> tuple[Real, float]:
+        """`gram`, and how far rounding may have moved an entry, as a share of the largest."""
+        gram, _, error = self._products(self.groups)
+        return gram, error
+
+    def _products(
+        self, group: str | Iterable[str], center: bool = False
+    ) -> tuple[Real, tuple[Real, float] | None, float]:
+        """Inner products of the columns within some groups.
+
+        Returns:
+            Their Gram matrix; None or, with `center` where the columns are snapshots, the inner products of
+            each with the reference that has then been taken off it, and of that with itself; and the error
+            of an entry of the Gram matrix as a share of the largest.
+        """
+        gram, cross, square, error = self._trajectory._products(group)
         t = self._matrix
         sums = t.sum(axis=0)
-        if np.any(sums):
-            of_rows: Real = t.T @ raw_gram(gram, cross, reference_square) @ t
-        else:  # the reference drops out, and with it its rounding
-            of_rows = t.T @ gram @ t
-        reach = (np.abs(t).T @ np.sqrt(np.maximum(np.diag(gram), 0.0))) ** 2
-        size = np.maximum(np.diag(of_rows), np.finfo(float).tiny)
-        relative = error * float(np.max(reach / size, initial=0.0))
-        return of_rows, max(relative, float(np.finfo(float).eps))
+        apart = None
+        if center or not np.any(sums):  # the reference drops out, and with it its rounding
+            of_columns: Real = t.T @ gram @ t
+            if np.any(sums):
+                apart = (t.T @ cross, square)
+        else:
+            of_columns = t.T @ raw_gram(gram, cross, square) @ t
+        reach = np.abs(t).T @ np.sqrt(np.maximum(np.diag(gram), 0.0))
+        size = max(float(np.max(np.diag(of_columns), initial=0.0)), np.finfo(float).tiny)
+        relative = error * float(np.max(reach, initial=0.0)) ** 2 / size
+        return of_columns, apart, max(relative, float(np.finfo(float).eps))
 
     def combine(self, coefficients: Any) -> Any:
         """Sum of the columns with these weights, in the form in which snapshots were handed in.
@@ -127,10 +147,16 @@ class TrajectoryView:
         delays, tol, dt = check_options(count, delays, tol, self._trajectory._dtype, dt)
         size = self._trajectory._size(self.groups if group is None else group)
         limit = _checks.rank_choice(rank, min(size * delays, count - delays))
-        gram, error = self._products(self.groups if group is None else group)
+        gram, apart, error = self._products(self.groups if group is None else group, bool(center))
         check_gram(gram, "snapshots")
-        factor = factor_gram(gram)
-        check_motion(factor, bool(center), "snapshots")
+        reference = None
+        if apart is None:
+            factor = factor_gram(gram)
+        else:
+            cross, square = apart
+            factor = factor_gram(np.block([[gram, cross[:, None]], [cross[None, :], np.array([[square]])]]))
+            factor, reference = factor[:, :-1], factor[:, -1]
+        check_motion(factor, bool(center), "snapshots", reference)
         return decompose_factor(
             factor,
             rank=limit,
@@ -141,4 +167,6 @@ class TrajectoryView:
             dimension=size,
             combine=self.combine,
             make_complex=complex_like,
+            reference=reference,
+            error=error,
         )

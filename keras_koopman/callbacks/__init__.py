@@ -1,0 +1,7 @@
+"""What a user passes to `fit`."""
+
+from .csv_logger import KoopmanCSVLogger
+from .monitor import KoopmanMonitor
+from .recorder import TrajectoryRecorder
+
+__all__ = ["KoopmanCSVLogger", "KoopmanMonitor", "TrajectoryRecorder"]

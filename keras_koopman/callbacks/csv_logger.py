@@ -1,0 +1,36 @@
+"""`KoopmanCSVLogger`: a CSV file that has room for figures that come later."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+FIGURES = ("rho", "speed", "leading", "near_one", "residual", "half_life")
+
+
+class KoopmanCSVLogger(keras.callbacks.CSVLogger):
+    """`keras.callbacks.CSVLogger` with columns for the figures of `KoopmanMonitor` from the first row on.
+
+    Keras's own logger fixes its columns at the first epoch, in which the figures cannot be computed yet, and
+    drops them for good. Here a figure that is absent is written as `NA`. Takes the arguments of Keras's.
+
+    Example:
+    >>> import pathlib, tempfile
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_koopman as kk
+    >>> model = keras.Sequential([keras.Input((2,)), keras.layers.Dense(1)])
+    >>> model.compile("sgd", "mse")
+    >>> path = pathlib.Path(tempfile.mkdtemp()) / "log.csv"
+    >>> calls = [kk.callbacks.KoopmanMonitor(), kk.callbacks.KoopmanCSVLogger(str(path))]
+    >>> history = model.fit(np.ones((8, 2)), np.ones((8, 1)), epochs=2, verbose=0, callbacks=calls)
+    >>> path.read_text().splitlines()[1].count("NA")
+    6
+    """
+
+    def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
+        """Write a row."""
+        absent = {f"koopman_{name}": "NA" for name in FIGURES}
+        # Columns for validation would be doubled for the figures too, if there were no validation yet.
+        super().on_epoch_end(epoch, {**absent, **(logs or {})})

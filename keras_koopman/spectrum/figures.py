@@ -1,0 +1,75 @@
+"""Scalars that say how a run moves, from inner products alone."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from .decomposition import KoopmanDecomposition
+
+Real = NDArray[np.float64]
+
+
+def scalar_propagator(increments: Real) -> float | None:
+    """The number rho for which `d_{t+1} = rho d_t` fits a run of increments best.
+
+    `rho = sum_t <d_t, d_{t+1}> / sum_t |d_t|^2`, both sums over all increments but the last. Of means over
+    intervals: 1 for a steady drift, 1/4 for a pure random walk, whose neighbouring means share half an
+    interval; so below 1/3 the drift is drowned in noise. Of single weights a random walk gives 0.
+
+    Args:
+        increments: `(k, k)` inner products of successive increments.
+
+    Returns:
+        rho; None with fewer than two increments, or if none of them but the last moves.
+
+    Example:
+    >>> import numpy as np
+    >>> d = 0.5 ** np.arange(5)  # each step is half the one before
+    >>> scalar_propagator(np.outer(d, d))
+    0.5
+    """
+    squares = float(np.trace(increments[:-1, :-1]))
+    return float(np.trace(increments, offset=1)) / squares if squares > 0 else None
+
+
+def relative_speed(gram: Real, times: Real, displacement: float, origin_time: float) -> float | None:
+    """Speed over the last snapshots as a share of the mean speed since the start.
+
+    `(|w_t - w_s| / (t - s)) / (|w_t - w_0| / t)`, with s the first of the snapshots given. Near 1 while the
+    weights go on as they began; it falls when the steps die out.
+
+    Args:
+        gram: `(k, k)` inner products of the last snapshots, or of what differs from them by a constant.
+        times: `(k,)` when they were taken.
+        displacement: distance of the last one from the origin.
+        origin_time: when the weights were there.
+
+    Returns:
+        The share; None with fewer than two snapshots, or before the weights have left the origin.
+
+    Example:
+    >>> import numpy as np
+    >>> path = np.array([8.0, 8.5, 9.0])  # a steady 1 a time, then half of it
+    >>> round(relative_speed(np.outer(path, path), np.array([8.0, 9.0, 10.0]), 9.0, 0.0), 3)
+    0.556
+    """
+    if len(gram) < 2 or displacement <= 0:
+        return None
+    step = np.sqrt(max(gram[-1, -1] - 2 * gram[-1, 0] + gram[0, 0], 0.0)) / (times[-1] - times[0])
+    return float(step * (times[-1] - origin_time) / displacement)
+
+
+def leading_mode(decomposition: KoopmanDecomposition, trust: float = 0.5) -> int | None:
+    """Index of the slowest mode that is more than noise.
+
+    Args:
+        decomposition: of increments, or of snapshots with `center=True`: the fixed point must be gone.
+        trust: A mode counts if its residual is at most this share of `|lambda|`. Defaults to 0.5.
+
+    Returns:
+        The one of largest modulus; None if no mode can be trusted.
+    """
+    modulus = np.abs(decomposition.eigenvalues)
+    trusted = np.flatnonzero(decomposition.residuals <= trust * modulus)
+    return int(trusted[np.argmax(modulus[trusted])]) if len(trusted) else None
