@@ -31,6 +31,10 @@ class KoopmanCSVLogger(keras.callbacks.CSVLogger):
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Write a row."""
-        absent = {f"koopman_{name}": "NA" for name in FIGURES}
-        # Columns for validation would be doubled for the figures too, if there were no validation yet.
-        super().on_epoch_end(epoch, {**absent, **(logs or {})})
+        if self.keys is None:  # type: ignore[has-type]
+            named = {name for name in logs or {} if not name.startswith("koopman_")}
+            validated = any(name.startswith("val_") for name in named)
+            # As Keras does: room for a validation that comes later.
+            named |= set() if validated else {f"val_{name}" for name in named}
+            self.keys = [*sorted(named), *(f"koopman_{name}" for name in FIGURES)]
+        super().on_epoch_end(epoch, logs)

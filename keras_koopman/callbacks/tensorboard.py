@@ -24,7 +24,8 @@ class SpectrumWriter:
     def __init__(self, log_dir: str | os.PathLike[str]) -> None:
         if importlib.util.find_spec("tensorboard") is None:
             raise ImportError(
-                f"log_dir={str(log_dir)!r} needs TensorBoard, which is not installed: pip install tensorboard."
+                f"log_dir={str(log_dir)!r} needs TensorBoard, which is not installed: "
+                "pip install tensorboard."
             )
         self._log_dir = str(log_dir)
         self._writer: Any = None
