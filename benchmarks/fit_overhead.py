@@ -1,8 +1,8 @@
 """What does recording cost in `fit`?
 
 A 784-300-100-10 network on Fashion-MNIST, batches of 128. Every way of recording has its own model, all are
-warm, and their epochs take turns, so that the machine's moods fall on all alike; the figure is the median over
-rounds of the ratio to the epoch without callbacks in the same round. On JAX reading `self.model` in a
+warm, and their epochs take turns, so that the machine's moods fall on all alike; the figure is the median
+over rounds of the ratio to the epoch without callbacks in the same round. On JAX reading `self.model` in a
 callback has a price of its own, so a callback that does only that is in the table too.
 
     python benchmarks/fit_overhead.py

@@ -1,6 +1,6 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import callbacks, linalg, observables
+from . import callbacks, observables
 from .spectrum import (
     DMDOperator,
     KoopmanDecomposition,
@@ -21,7 +21,6 @@ __all__ = [
     "callbacks",
     "decompose",
     "dmd_operator",
-    "linalg",
     "observables",
     "spectrum_distance",
 ]

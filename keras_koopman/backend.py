@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from keras import ops
 from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -76,6 +77,12 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
             return build(engine())(*args)
 
     return call
+
+
+def greater_of(a: Any, b: Any) -> Any:
+    """The greater of a tensor and a tensor or number, in the precision of the first."""
+    # Not ops.maximum, which takes float64 for float32 on torch.
+    return ops.where(a > b, a, b + ops.zeros_like(a))
 
 
 def complex_like(real: Any, imaginary: Any) -> Any:

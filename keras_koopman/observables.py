@@ -7,6 +7,7 @@ made: the trainable weights, and a random projection of them for models whose wi
 from __future__ import annotations
 
 import fnmatch
+import itertools
 from collections.abc import Sequence
 from typing import Any
 
@@ -15,6 +16,8 @@ import numpy as np
 from keras import ops
 
 from . import _checks
+
+__all__ = ["RandomProjection", "TrainableWeights"]
 
 
 class TrainableWeights:
@@ -57,7 +60,8 @@ class TrainableWeights:
             layer, _, name = variable.path.removeprefix(f"{model.name}/").rpartition("/")
             group = groups.setdefault(layer or variable.name, {})
             # Two weights of a layer may bear one name: a number tells them apart.
-            group[name if name not in group else f"{name}_{len(group)}"] = variable.value
+            numbered = (f"{name}_{i}" for i in itertools.count(len(group)))
+            group[next(n for n in itertools.chain([name], numbered) if n not in group)] = variable.value
         return groups
 
     def variables(self, model: keras.Model) -> list[keras.Variable]:
@@ -150,7 +154,7 @@ class RandomProjection:
         for number, variable in enumerate(self.weights.variables(model)):
             flat = ops.cast(ops.reshape(variable.value, (-1,)), "float32")
             for copy in range(self.COPIES):
-                seed = (self.seed * 1_000_003 + number) * self.COPIES + copy
+                seed = int(np.random.SeedSequence([self.seed, number, copy]).generate_state(1)[0])
                 # One draw gives the bucket and, in its last bit, the sign.
                 draw = keras.random.randint(flat.shape, 0, 2 * buckets, seed=seed)
                 sign = ops.cast(1 - 2 * (draw % 2), "float32")

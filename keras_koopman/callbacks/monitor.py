@@ -97,15 +97,20 @@ class KoopmanMonitor(TrajectoryRecorder):
 
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """Finish what TensorBoard is to see."""
+        super().on_train_end(logs)
         if self._writer is not None:
             self._writer.flush()
 
-    def _start_anew(self, reason: str) -> None:
-        super()._start_anew(reason)
+    def record(self, logs: dict[str, Any] | None = None) -> bool:
+        """Record now and measure; see `TrajectoryRecorder.record`."""
+        self.figures, self.decomposition = {}, None  # if this fails, the last ones are out of date
+        return super().record(logs)
+
+    def _new_trajectory(self) -> None:
+        super()._new_trajectory()
         self.figures, self.decomposition = {}, None
 
     def _after_record(self) -> dict[str, float]:
-        self.decomposition = None
         self.figures = {f"koopman_{name}": value for name, value in self._measure().items()}
         if self.verbose:
             shown = "  ".join(
@@ -124,8 +129,9 @@ class KoopmanMonitor(TrajectoryRecorder):
             found |= self._drift()
         if len(trajectory) > 3:
             increments = trajectory.increments()
+            spacing = float(np.mean(np.diff(trajectory.times)))  # what comes unevenly has been told
             try:
-                self.decomposition = increments.decompose(rank="svht")
+                self.decomposition = increments.decompose(rank="svht", dt=spacing)
             except ValueError:  # the weights stand still: no motion, no spectrum
                 return found
             found["near_one"] = float(len(self.decomposition.near_one(0.1)))

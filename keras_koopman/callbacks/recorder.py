@@ -32,19 +32,20 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     Args:
         window: How many snapshots to keep, at least 2. Defaults to 64.
         record_freq: `"epoch"`, or a number of batches between records. With `steps_per_execution` it should
-            be a multiple of that. Defaults to `"epoch"`.
-        average: Record the mean of the weights over the interval, of about 32 samples, in place of the
-            weights at its end. Means show the drift that minibatch noise hides. Defaults to False.
+            be a multiple of that: a record is taken, and dated, when Keras next calls. Defaults to `"epoch"`.
+        average: Record the mean of the weights over the interval, of at most about 32 samples, in place of
+            the weights at its end. Means show the drift that minibatch noise hides. Defaults to False.
         observables: What to record: a callable `model -> values`, values as `Trajectory.append` takes them,
             or a list of such callables that return dicts. Defaults to all trainable weights.
         store: Folder, by custom `name.zarr`, in which each snapshot is kept as it is taken. If it exists, it
-            is resumed. With `keras.callbacks.BackupAndRestore` an interrupted run goes on where its backup
-            stands. Defaults to None.
+            is resumed. With `keras.callbacks.BackupAndRestore`, listed after the recorder, an interrupted
+            run goes on where its backup stands. Defaults to None.
 
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range; at the start of `fit` if the store holds another model's
             snapshots, or the observables choose no weight.
+        OSError: At the start of `fit`, if the store cannot be made.
 
     Example:
     >>> import keras
@@ -87,10 +88,15 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._clock = Clock(interval)
         self._followed: weakref.ref[keras.Model] | None = None
         self._layout: Layout | None = None
+        self._trainable: list[str] = []
         self._open_store: TrajectoryStore | None = None
+        self._store_due = False  # it is to be made
         self._resumed = False
         self._warned: set[str] = set()
         self._ready = False
+        self._new_fit = False
+        self._in_fit = False
+        self._sampled = False
 
     @property
     def unit(self) -> str:
@@ -107,12 +113,12 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             Whether a snapshot was taken.
         """
         time = float(self._clock.steps) if self._clock.interval else self._clock.epoch_time
-        if not self._ready:
-            self._prepare()
-        if not self._ready:
+        if not self._be_ready():
             return False
         if len(self.trajectory) and time <= self.trajectory.times[-1]:
             time = float(self.trajectory.times[-1]) + 1.0
+        if self.average and not self._sampled:
+            self._sample()
         try:
             if self.average:
                 self.trajectory.append_mean(time)
@@ -121,6 +127,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         except ValueError as error:
             self._warn("snapshot", f"no snapshot at {self.unit} {time:g}: {error}")
             return False
+        self._sampled = False
         figures = self._after_record()
         self._write(time, {**(logs or {}), **figures})
         if logs is not None:
@@ -130,15 +137,25 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Start, or go on with what the last `fit` recorded."""
         self._warned.clear()
+        # A fit that broke off may be repeated from a backup.
+        self._resumed = self._in_fit and self._open_store is not None
+        self._in_fit = self._new_fit = True
         self._prepare()
-        self._new_fit = True
+        self._clock.begin_fit((self.params or {}).get("steps"))
+
+    def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
+        """This fit has run to its end."""
+        self._in_fit = False
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Find the place of the first epoch of a fit behind what is recorded."""
-        self._clock.begin_epoch(epoch)
-        if self._ready and getattr(self, "_new_fit", True):
-            self._new_fit = False
+        if self._ready and self._new_fit:
             self._place(epoch)
+        self._new_fit = False
+        self._clock.begin_epoch(epoch)
+        if self._clock.interval is None and self._sampled:
+            # Samples of an epoch that was broken off.
+            self._sampled, self.trajectory._mean = False, None
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count; sample the mean and record when due."""
@@ -146,6 +163,14 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         if self.average and (self._clock.sample_due() or due):
             self._sample()
         if due:
+            late = self._clock.steps % (self._clock.interval or 1)
+            if late:
+                self._warn(
+                    "late",
+                    f"the record due at batch {self._clock.steps - late} was taken at batch "
+                    f"{self._clock.steps}, when Keras called next. Make record_freq={self.record_freq} a "
+                    "multiple of steps_per_execution, and so the batches of an epoch.",
+                )
             self.record(logs)
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
@@ -166,78 +191,122 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         model = self.model
         if callable(self.observables):
             return self.observables(model)
-        return {name: value for observable in self.observables for name, value in observable(model).items()}
+        found: dict[str, Any] = {}
+        for observable in self.observables:
+            values = observable(model)
+            twice = sorted(set(found) & set(values))
+            if twice:
+                raise ValueError(
+                    f"observables: two of them give a group {twice[0]!r}. Join them, or give other names."
+                )
+            found |= values
+        return found
 
     def _sample(self) -> None:
-        if not self._ready:
-            self._prepare()
-        if self._ready:
+        if self._be_ready():
             try:
                 self.trajectory.accumulate(self._observe())
+                self._sampled = True
             except ValueError as error:
                 self._warn("snapshot", f"a sample at batch {self._clock.steps} was left out: {error}")
+
+    def _be_ready(self) -> bool:
+        """Whether there is something to record, in a loop of the user's own too."""
+        if not self._ready:
+            self._prepare()
+        if self._ready and self._resumed:
+            self._take_up(None)
+        return self._ready
 
     def _prepare(self) -> None:
         """Take up the model: go on, start anew, or resume a store."""
         self._ready = False
         model = self.model
+        if model is None:
+            raise RuntimeError(
+                f"{type(self).__name__} has no model. Pass it to fit, or call set_model(model)."
+            )
         if not model.built:
             return  # the first batch builds it
-        if callable(self.observables) and not model.trainable_variables:
-            self._warn(
-                "weights",
-                f"nothing is recorded: model {model.name!r} has no trainable weights. "
-                "Set trainable=True on a layer.",
-            )
+        try:
+            values = self._observe()
+        except ValueError as error:
+            if model.trainable_variables:
+                raise
+            self._warn("weights", f"nothing is recorded: {error}")
             return
-        values = self._observe()
-        layout = Layout.of(values)
+        layout, trainable = Layout.of(values), [v.path for v in model.trainable_variables]
         if self._layout is not None:
-            known = self._followed() if self._followed is not None else None
-            difference = self._layout.difference(layout)
-            if known is model and difference is None:
+            reason = self._what_changed(model, layout, trainable)
+            if reason is None:
                 self._ready = True
                 return
-            reason = (
-                "it is another model" if known is not model else f"its weights have changed: {difference}"
-            )
             self._start_anew(reason)
-        self._followed, self._layout = weakref.ref(model), layout
-        try:
-            self._begin(values, layout)
-        except ValueError as error:
-            if "finite" not in str(error):
-                raise
-            self._warn("snapshot", f"nothing is recorded: {error}")
-            return
-        self._ready = True
+        self._followed, self._layout, self._trainable = weakref.ref(model), layout, trainable
+        if self.store is not None and os.path.exists(self.store):
+            self._resume(layout)
+            self._ready = True
+        else:
+            self._store_due = self.store is not None
+            self._set_origin(values, 0.0)
+
+    def _what_changed(self, model: keras.Model, layout: Layout, trainable: list[str]) -> str | None:
+        """Why the trajectory cannot go on; None if it can."""
+        assert self._layout is not None
+        if self._followed is None or self._followed() is not model:
+            return "it is another model"
+        difference = self._layout.difference(layout)
+        if difference is not None:
+            return f"its weights have changed: {difference}"
+        changed = sorted(set(trainable) ^ set(self._trainable))
+        if changed:
+            now = "now" if changed[0] in trainable else "no longer"
+            return f"its weights have changed: {changed[0]!r} is {now} trainable"
+        return None
 
     def _start_anew(self, reason: str) -> None:
         self._warn("anew", f"the trajectory starts anew: {reason}.")
-        self.trajectory = Trajectory(self.window)
+        self._new_trajectory()
         self._clock = Clock(self._clock.interval)
-        if self._open_store is not None:
+        if self.store is not None:
             self._warn(
                 "store",
                 f"store={str(self.store)!r} keeps the old trajectory; the new one is not stored. "
                 "Give a new recorder another store.",
             )
             self._open_store = self.store = None
+            self._store_due = self._resumed = False
 
-    def _begin(self, values: Any, layout: Layout) -> None:
-        """First values of a new trajectory: the origin, or where a store goes on."""
-        if self.store is None:
-            self.trajectory.set_origin(values)
-        elif os.path.exists(self.store):
-            self._resume(layout)
+    def _new_trajectory(self) -> None:
+        self.trajectory = Trajectory(self.window)
+        self._sampled = False
+
+    def _set_origin(self, values: Any, time: float) -> None:
+        try:
+            self.trajectory.set_origin(values, time)
+        except ValueError as error:  # they are not finite
+            self._warn("snapshot", f"nothing is recorded: {error}")
         else:
-            self.trajectory.set_origin(values)
-            try:
-                self._open_store = TrajectoryStore.create(self.store, layout, self.unit, values, 0.0)
-            except OSError as error:
-                raise OSError(
-                    f"store={str(self.store)!r} cannot be made: {error}. Give a folder on a disk with room."
-                ) from error
+            self._ready = True
+
+    def _make_store(self) -> None:
+        """Make the store that is due.
+
+        Raises:
+            OSError: If the disk refuses.
+        """
+        origin = self.trajectory._origin_values()
+        if not self._store_due or self.store is None or self._layout is None or origin is None:
+            return
+        self._store_due = False
+        try:
+            self._open_store = TrajectoryStore.create(
+                self.store, self._layout, self.unit, origin, self.trajectory.origin_time or 0.0
+            )
+        except OSError as error:
+            raise OSError(
+                f"store={str(self.store)!r} cannot be made: {error}. Give a folder on a disk with room."
+            ) from error
 
     def _resume(self, layout: Layout) -> None:
         """Go on with a store.
@@ -262,26 +331,68 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._resumed = True
 
     def _place(self, epoch: int) -> None:
-        """Set the clock for the first epoch of a fit; take back what an interrupted run will record again."""
-        store = self._open_store
-        if store is not None and self._resumed:
-            self._resumed = False
-            if epoch > 0 or self._at_origin():
-                steps = store.steps_at(epoch - 1) if epoch > 0 else 0
-                limit = float(epoch) if self._clock.interval is None else float(steps or 0)
-                keep = (
-                    int(np.sum(store.times <= limit))
-                    if steps is not None or self._clock.interval is None
-                    else None
-                )
-                if keep is not None and keep < len(store.times):
-                    self._guarded(lambda opened: opened.take_back(keep))
-            fill_from(self.trajectory, store)
-            last = float(store.times[-1]) if len(store.times) else 0.0
-            if self._clock.interval:
-                self._clock.steps = max(int(last), store.steps_at(epoch - 1) or 0)
+        """Set origin and clock for the first epoch of a fit."""
+        if self._resumed:
+            self._take_up(epoch)
+        elif not len(self.trajectory) and self._clock.steps == 0:
+            # Only now it is known which epoch comes first, and what weights a backup has brought back.
+            self._new_trajectory()
+            self._set_origin(self._observe(), 0.0 if self._clock.interval else float(epoch))
+        self._make_store()
         if self._clock.interval is None and len(self.trajectory):
             self._clock.epochs_before = max(0, int(self.trajectory.times[-1]) - epoch)
+
+    def _take_up(self, epoch: int | None) -> None:
+        """Read a store, without what the run, begun again at `epoch`, will record once more.
+
+        Args:
+            epoch: that begins; None if a step has been made already.
+        """
+        store = self._open_store
+        self._resumed = False
+        if store is None or (epoch is None and len(self.trajectory)):
+            return
+        keep = len(store.times)
+        if epoch == 0 and self._at_origin():
+            keep = 0
+        elif epoch:
+            keep = self._before(store, epoch)
+        if keep < len(store.times):
+            self._guarded(lambda opened: opened.take_back(keep))
+        self._new_trajectory()
+        fill_from(self.trajectory, store)
+        records = store.records()
+        latest = records[-1].epoch if records else None
+        latest = -1 if latest is None else latest
+        if self._clock.interval:
+            steps = store.steps_at(epoch - 1 if epoch else latest) or 0
+            steps = max(int(records[-1].time) if records else 0, steps)
+            self._clock.steps = steps + (self._clock.steps if epoch is None else 0)
+        elif epoch and epoch - latest == 2:
+            self._make_up_for(epoch - 1)
+
+    def _make_up_for(self, epoch: int) -> None:
+        """Record the end of `epoch`, of which there is a backup and no snapshot."""
+        if self.average:
+            self._warn(
+                "lost",
+                f"the mean of epoch {epoch} was not stored before the run broke off. "
+                "List the recorder before BackupAndRestore.",
+            )
+            return
+        last = int(self.trajectory.times[-1]) if len(self.trajectory) else 0
+        self._clock.epoch, self._clock.epochs_before = epoch, max(0, last - epoch)
+        self.record()
+
+    def _before(self, store: TrajectoryStore, epoch: int) -> int:
+        """How many stored snapshots were taken before `epoch` of the last fit."""
+        if self._clock.interval:
+            steps = store.steps_at(epoch - 1)
+            return len(store.times) if steps is None else int(np.sum(store.times <= steps))
+        epochs = [record.epoch for record in store.records()]
+        while epochs and epochs[-1] is not None and epochs[-1] >= epoch:
+            epochs.pop()
+        return len(epochs)
 
     def _at_origin(self) -> bool:
         """Whether the weights are those with which the store began: its run starts again."""
@@ -293,6 +404,11 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         )
 
     def _write(self, time: float, logs: dict[str, Any]) -> None:
+        if self._store_due:
+            try:
+                self._make_store()
+            except OSError as error:
+                self._give_up(error)
         if self._open_store is None:
             return
         values = self.trajectory.latest() if self.average else self._observe()
@@ -305,12 +421,15 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         try:
             write(self._open_store)
         except OSError as error:
-            self._open_store = None
-            self._warn(
-                "store",
-                f"store={str(self.store)!r} is given up, the training goes on: {error}. "
-                "What it holds can be loaded; make room on the disk.",
-            )
+            self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        self._warn(
+            "store",
+            f"store={str(self.store)!r} is given up, the training goes on: {error}. "
+            "What it holds can be loaded; make room on the disk.",
+        )
+        self._open_store = None
 
     def _warn(self, kind: str, message: str) -> None:
         """Warn once in a fit."""

@@ -113,7 +113,7 @@ def as_matrix(snapshots: Any) -> tuple[Any, str]:
         snapshots = np.asarray(snapshots)
         if snapshots.dtype.kind in "iub":
             snapshots = snapshots.astype(np.float64)
-    name = getattr(snapshots.dtype, "name", str(snapshots.dtype))
+    name = getattr(snapshots.dtype, "name", str(snapshots.dtype).removeprefix("torch."))
     if "float" not in name and "int" not in name:
         raise TypeError(
             f"snapshots must be real numbers, got dtype {name}. "

@@ -7,7 +7,7 @@ import numpy as np
 from keras import ops
 
 from .. import _checks
-from ..backend import compiled, complex_like, engine, float64_allowed, precision, to_host
+from ..backend import compiled, complex_like, engine, float64_allowed, greater_of, precision, to_host
 from ..linalg import factor_gram, gram_floor, hard_threshold
 from .decompose import as_matrix, check_gram, check_motion, check_options
 from .jacobi import jacobi_eigh
@@ -21,6 +21,13 @@ class DMDOperator(NamedTuple):
         eigenvalues: `(r,)` complex128, the Ritz values, one factor of growth per snapshot.
         residuals: `(r,)` float64, `|A z - lambda z|` for the unit mode z.
         modes: `(n, r)` complex128, unit Koopman modes as columns.
+
+    Example:
+    >>> import numpy as np
+    >>> import keras_koopman as kk
+    >>> found = kk.dmd_operator(np.array([0.5 ** np.arange(4)]))
+    >>> [tuple(part.shape) for part in found]
+    [(1,), (1,), (1, 1)]
     """
 
     eigenvalues: Any
@@ -189,10 +196,10 @@ class _Plan(NamedTuple):
         if self.center:  # as in decompose_factor: rounding is not stretched above tol
             least = ops.sqrt(ops.max(ops.diagonal(within)) * (m * eps)) / tol
             within, across, after = (_sandwich(middle, part) for part in (within, across, after))
-        norms = ops.maximum(ops.sqrt(ops.maximum(ops.diagonal(within), 0.0)), least)
+        norms = greater_of(ops.sqrt(greater_of(ops.diagonal(within), 0.0)), least)
         scale = 1 / ops.where(norms > 0, norms, ops.ones_like(norms))
         squares, vectors = eigh(within * scale * scale[:, None])
-        singular_values = ops.sqrt(ops.maximum(ops.flip(squares), 0.0))[: self.available]
+        singular_values = ops.sqrt(greater_of(ops.flip(squares), 0.0))[: self.available]
         vectors = ops.flip(vectors, axis=1)[:, : self.available]
         kept = singular_values > tol * singular_values[0]
         if self.rank == "svht":
@@ -206,7 +213,7 @@ class _Plan(NamedTuple):
         weights = vectors * scale[:, None] / ops.where(kept, singular_values, ops.ones_like(singular_values))
         weights = weights * ops.cast(kept, dtype)
         projected, image_square = _sandwich(weights, across), _sandwich(weights, after)
-        return projected, image_square, ops.matmul(middle, weights) if self.center else weights, kept
+        return projected, image_square, middle @ weights if self.center else weights, kept
 
 
 @functools.lru_cache(maxsize=64)
@@ -226,7 +233,7 @@ def _gram(matrix: Any, dtype: str, less_first: bool) -> Any:
     def square(block: Any) -> Any:
         block = ops.cast(block, dtype)
         block = block - block[:, :1] if less_first else block
-        return ops.matmul(ops.transpose(block), block)
+        return ops.transpose(block) @ block
 
     n, columns = matrix.shape
     rows = max(BLOCK_NUMBERS // columns, 1)
@@ -242,14 +249,12 @@ def _gram(matrix: Any, dtype: str, less_first: bool) -> Any:
 
 
 def _sandwich(sides: Any, middle: Any) -> Any:
-    return ops.matmul(ops.transpose(sides), ops.matmul(middle, sides))
+    return ops.transpose(sides) @ middle @ sides
 
 
 def _real_times(real: Any, complex_matrix: Any) -> Any:
     """Product of a real and a complex matrix, in real arithmetic."""
-    return complex_like(
-        ops.matmul(real, ops.real(complex_matrix)), ops.matmul(real, ops.imag(complex_matrix))
-    )
+    return complex_like(real @ ops.real(complex_matrix), real @ ops.imag(complex_matrix))
 
 
 def _ritz(projected: Any, image_square: Any, kept: Any) -> tuple[Any, Any, Any]:
@@ -267,7 +272,7 @@ def _ritz(projected: Any, image_square: Any, kept: Any) -> tuple[Any, Any, Any]:
 
     def form(matrix: Any) -> tuple[Any, Any]:
         """Real and imaginary part of `u' M u`, column by column."""
-        on_re, on_im = ops.matmul(matrix, re), ops.matmul(matrix, im)
+        on_re, on_im = matrix @ re, matrix @ im
         return ops.sum(re * on_re + im * on_im, axis=0), ops.sum(re * on_im - im * on_re, axis=0)
 
     rayleigh_re, rayleigh_im = form(projected)
@@ -276,7 +281,7 @@ def _ritz(projected: Any, image_square: Any, kept: Any) -> tuple[Any, Any, Any]:
         - 2 * (ops.real(values) * rayleigh_re + ops.imag(values) * rayleigh_im)
         + form(image_square)[0]
     )
-    residuals = ops.where(real_pair, ops.sqrt(ops.maximum(squares, 0.0)), ops.full_like(squares, np.inf))
+    residuals = ops.where(real_pair, ops.sqrt(greater_of(squares, 0.0)), ops.full_like(squares, np.inf))
     return values, residuals, complex_like(re, im)
 
 

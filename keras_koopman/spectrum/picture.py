@@ -11,6 +11,9 @@ if TYPE_CHECKING:
 
     from .decomposition import KoopmanDecomposition
 
+# Below a hundredth there is no doubt left to show.
+RESIDUALS = (1e-2, 1.0)
+
 
 def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -> Axes:
     """Eigenvalues in the complex plane with the unit circle; colour is the residual, size the importance.
@@ -23,7 +26,6 @@ def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -
         ImportError: If Matplotlib is not installed.
     """
     try:
-        import matplotlib.pyplot as plt
         from matplotlib.colors import LogNorm
         from matplotlib.patches import Circle
     except ImportError as error:
@@ -31,6 +33,8 @@ def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -
             "Pictures need Matplotlib, which is not installed: pip install 'keras-koopman[plot]'."
         ) from error
     if ax is None:
+        import matplotlib.pyplot as plt
+
         ax = plt.subplots(figsize=(5.6, 4.6), layout="constrained")[1]
     values, importance = decomposition.eigenvalues, decomposition.importance
     share = importance / max(float(importance.max()), np.finfo(float).tiny)
@@ -40,17 +44,17 @@ def draw_spectrum(decomposition: KoopmanDecomposition, ax: Axes | None = None) -
     points = ax.scatter(
         values.real,
         values.imag,
-        # Area by decades of importance: the least still shows beside one a million times greater.
-        s=25 + 40 * np.clip(np.log10(np.maximum(share, 1e-6)) + 6, 0, 6),
-        c=np.clip(decomposition.residuals, 1e-4, 1),
-        norm=LogNorm(1e-4, 1),
+        # Area by decades of importance: the least still shows beside one ten thousand times greater.
+        s=24 + 34 * np.clip(np.log10(np.maximum(share, 1e-4)) + 4, 0, 4),
+        c=np.clip(decomposition.residuals, *RESIDUALS),
+        norm=LogNorm(*RESIDUALS),
         cmap="viridis",
-        alpha=0.85,
-        edgecolors="white",
-        linewidths=0.8,
+        edgecolors="0.3",  # the pale ones must show on white
+        linewidths=0.6,
         zorder=3,
     )
-    ax.figure.colorbar(points, ax=ax, label="residual (small: trust it)")
+    bar = ax.figure.colorbar(points, ax=ax, shrink=0.85, extend="min", format="%g")
+    bar.set_label("residual (small: a true mode; near |λ|: noise)")
     reach = max(1.15, float(np.abs(values).max()) * 1.1)
     ax.set(xlim=(-reach, reach), ylim=(-reach, reach), aspect="equal")
     ax.set(xlabel="real part", ylabel="imaginary part", title="Koopman eigenvalues (size: importance)")

@@ -24,7 +24,8 @@ def _blocks(matrix: Any, least: int = 1) -> Iterator[Any]:
 
 @compiled(xla=False)
 def _block_gram(block: Any) -> Any:
-    return ops.matmul(ops.transpose(block), block)
+    # Not ops.matmul, which takes float64 for float32 on torch.
+    return ops.transpose(block) @ block
 
 
 def _less_first(block: Any) -> Any:
@@ -74,5 +75,5 @@ def combine_columns(matrix: Any, coefficients: NDArray[np.float64]) -> Any:
     with float64_allowed():
         if is_tensor(matrix):
             weights = ops.convert_to_tensor(coefficients, "float64")
-            return ops.concatenate([ops.matmul(block, weights) for block in _blocks(matrix)])
+            return ops.concatenate([(block @ weights[:, None])[:, 0] for block in _blocks(matrix)])
         return np.concatenate([block @ coefficients for block in _blocks(matrix)])

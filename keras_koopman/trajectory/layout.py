@@ -5,14 +5,14 @@ from __future__ import annotations
 import itertools
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from ..backend import is_tensor, precision
+from ..backend import precision
 
 SINGLE = "values"
 _NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -34,10 +34,17 @@ class Part:
 
 @dataclass(frozen=True)
 class Group:
-    """Tensors that have a Gram matrix of their own, a layer's for instance."""
+    """Tensors that have a Gram matrix of their own, a layer's for instance.
+
+    Attributes:
+        name: by which it is asked for.
+        parts: its tensors.
+        kind: how they are handed in and given back: `"array"` for a single one, `"dict"` or `"list"`.
+    """
 
     name: str
     parts: tuple[Part, ...]
+    kind: str = "array"
 
     @property
     def size(self) -> int:
@@ -63,17 +70,18 @@ class Layout:
 
         Raises:
             TypeError: If it holds anything else, or numbers that are not real.
-            ValueError: If it holds no number.
+            ValueError: If it holds no number, or a name twice.
         """
         named, kind = _named(values)
         groups = tuple(
-            Group(name, tuple(_part(part, tensor) for part, tensor in tensors)) for name, tensors in named
+            Group(name, tuple(_part(f"{name}/{part}", part, t) for part, t in tensors), of)
+            for name, of, tensors in named
         )
         if sum(group.size for group in groups) == 0:
             raise ValueError(
                 "values hold no number: a snapshot needs at least one. Pass a tensor that has some."
             )
-        return cls(tuple(group for group in groups if group.size), kind)
+        return cls(groups, kind)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -88,13 +96,14 @@ class Layout:
     @property
     def dtype(self) -> str:
         """Precision in which snapshots are kept: float64 if any of it is, else float32."""
-        wide = any(part.dtype == "float64" for group in self.groups for part in group.parts)
+        parts = (part for group in self.groups for part in group.parts)
+        wide = any(part.dtype == "float64" and part.size for part in parts)
         return "float64" if wide else "float32"
 
     @property
     def block(self) -> int:
         """How many numbers stand in a block: in more blocks the rounding within them averages out better."""
-        return 512 if self.size >= 2**18 else 256
+        return 768 if self.size >= 2**19 else 384 if self.size >= 2**17 else 192
 
     @property
     def blocks(self) -> tuple[int, ...]:
@@ -129,20 +138,18 @@ class Layout:
         Raises:
             ValueError: If `values` do not have this layout.
         """
-        if self.kind == "array" and not isinstance(values, Mapping | list | tuple):
-            named: list[tuple[str, list[tuple[str, Any]]]] = [(SINGLE, [("", values)])]
-        else:
-            named = _named(values)[0]
-        found = [tensor for _, group in named for _, tensor in group if math.prod(tensor_shape(tensor))]
-        parts = [part for group in self.groups for part in group.parts]
-        if len(found) != len(parts) or any(
-            tensor_shape(t) != part.shape for t, part in zip(found, parts, strict=True)
-        ):
-            difference = self.difference(Layout.of(values)) or "the order of the tensors"
-            raise ValueError(
-                f"values differ from the snapshots before: {difference}. Record them in a new Trajectory."
-            )
-        return [t.value if hasattr(t, "value") and not callable(t.value) else t for t in found]
+        found = {(group, part): t for group, _, tensors in _named(values)[0] for part, t in tensors}
+        wanted = {(group.name, part.name): part.shape for group in self.groups for part in group.parts}
+        if found.keys() == wanted.keys():  # in whatever order
+            found = {key: found[key] for key in wanted}
+        shapes = [tensor_shape(t) for t in found.values()]
+        if shapes != list(wanted.values()) or found.keys() != wanted.keys():
+            difference = self.difference(Layout.of(values))
+            if difference is not None:
+                raise ValueError(
+                    f"values differ from the snapshots before: {difference}. Record them in a new Trajectory."
+                )
+        return [t.value if hasattr(t, "value") and not callable(t.value) else t for t in found.values()]
 
     def pack(self, tensors: list[Any]) -> Any:
         """`(blocks, block)` tensor of all the numbers, each group padded with zeros to whole blocks."""
@@ -174,10 +181,11 @@ class Layout:
         """A snapshot in the form in which it was handed in, from the tensors of each group."""
         named: dict[str, Any] = {}
         for group, tensors in zip(self.groups, groups, strict=True):
-            bare = len(group.parts) == 1 and not group.parts[0].name
-            named[group.name] = tensors[0] if bare else dict(
-                zip((part.name for part in group.parts), tensors, strict=True)
-            )  # fmt: skip
+            if group.kind == "dict":
+                names = (part.name for part in group.parts)
+                named[group.name] = dict(zip(names, tensors, strict=True))
+            else:
+                named[group.name] = tensors if group.kind == "list" else tensors[0]
         if self.kind == "array":
             return named[SINGLE]
         return list(named.values()) if self.kind == "list" else named
@@ -188,37 +196,65 @@ def tensor_shape(tensor: Any) -> tuple[int, ...]:
     return tuple(int(side) for side in tensor.shape)
 
 
-def _named(values: Any) -> tuple[list[tuple[str, list[tuple[str, Any]]]], str]:
-    """Groups by name, each with its tensors by name, and the kind of `values`."""
+_Members = list[tuple[str, Any]]
+
+
+def _named(values: Any) -> tuple[list[tuple[str, str, _Members]], str]:
+    """Name, kind and named tensors of each group, and the kind of `values`."""
     if isinstance(values, Mapping):
-        return [(str(name), _members(value)) for name, value in values.items()], "dict"
-    if isinstance(values, list | tuple) and values and all(hasattr(v, "shape") for v in values):
-        return [(str(i), [("", v)]) for i, v in enumerate(values)], "list"
-    return [(SINGLE, [("", _array(values))])], "array"
+        names = _once(str(name) for name in values)
+        return [(name, *_members(v)) for name, v in zip(names, values.values(), strict=True)], "dict"
+    if _is_list(values):
+        return [(str(i), "array", [("", v)]) for i, v in enumerate(values)], "list"
+    return [(SINGLE, "array", [("", _array(values))])], "array"
 
 
-def _members(value: Any) -> list[tuple[str, Any]]:
-    """Tensors of one group by name."""
+def _members(value: Any) -> tuple[str, _Members]:
+    """Kind of one group, and its tensors by name."""
     if isinstance(value, Mapping):
-        return [(str(name), _array(v)) for name, v in value.items()]
-    if isinstance(value, Sequence) and value and all(hasattr(v, "shape") for v in value):
-        return [(_variable_name(v) or str(i), v) for i, v in enumerate(value)]
-    return [("", _array(value))]
+        names = _once(str(name) for name in value)
+        return "dict", [(name, _array(v)) for name, v in zip(names, value.values(), strict=True)]
+    if _is_list(value):
+        # Variables bear their names: "dense/kernel".
+        names = [str(v.path) if hasattr(v, "path") else str(i) for i, v in enumerate(value)]
+        if len(set(names)) < len(names):
+            names = [str(i) for i in range(len(value))]
+        return "list", list(zip(names, value, strict=True))
+    return "array", [("", _array(value))]
 
 
-def _variable_name(value: Any) -> str | None:
-    """Name of a Keras variable, None for other tensors."""
-    return str(value.name) if hasattr(value, "path") else None
+def _is_list(value: Any) -> bool:
+    """Whether it is a list of tensors; a list of plain numbers counts as an array."""
+    return isinstance(value, list | tuple) and len(value) > 0 and all(hasattr(v, "shape") for v in value)
+
+
+def _once(names: Iterable[str]) -> list[str]:
+    """The names, no two of them equal."""
+    found = list(names)
+    if len(set(found)) < len(found):
+        twice = next(name for name in found if found.count(name) > 1)
+        raise ValueError(f"values hold two tensors or groups named {twice!r}. Give each its own name.")
+    return found
 
 
 def _array(value: Any) -> Any:
-    return value if hasattr(value, "shape") else np.asarray(value)
+    if hasattr(value, "shape"):
+        return value
+    try:
+        return np.asarray(value)
+    except ValueError:  # ragged
+        return np.asarray(value, object)
 
 
-def _part(name: str, tensor: Any) -> Part:
-    dtype = precision(tensor) if is_tensor(tensor) or hasattr(tensor, "dtype") else ""
-    if not (dtype.startswith(("float", "bfloat", "int", "uint"))):
+def _part(place: str, name: str, tensor: Any) -> Part:
+    try:
+        dtype = precision(tensor)
+    except (AttributeError, TypeError, ValueError):  # what Keras has no name for
+        dtype = ""
+    if not dtype.startswith(("float", "bfloat", "int", "uint")):
+        of = f"dtype {getattr(tensor, 'dtype', None)}" if hasattr(tensor, "dtype") else type(tensor).__name__
         raise TypeError(
-            f"values must be real numbers, got {dtype or type(tensor).__name__} in {name or 'them'!r}."
+            f"values must be real numbers, got {of} in {place.strip('/')!r}. Pass arrays or tensors of them, "
+            "or a dict or list of such."
         )
     return Part(name, tensor_shape(tensor), dtype)

@@ -12,11 +12,14 @@ which has no time. Nothing in a store is ever run or unpickled.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import math
 import os
+import shutil
 import types
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -53,9 +56,12 @@ class TrajectoryStore:
         self.layout = layout
         self.unit = unit
         self._origin, self._snapshots, self._times = (group[n] for n in ("origin", "snapshots", "times"))
-        times = np.asarray(self._times[:], np.float64)
-        unfinished = np.flatnonzero(~np.isfinite(times))
-        self._finished: list[float] = times[: unfinished[0] if len(unfinished) else None].tolist()
+        # Only as many as there are files for: a declared shape takes no memory.
+        count = _whole_numbers(path / "times" / "c")
+        times = np.asarray(self._times[:count], np.float64)
+        if not np.all(np.isfinite(times)):
+            raise ValueError("a time is not finite")
+        self._finished: list[float] = times.tolist()
 
     @classmethod
     def create(
@@ -73,26 +79,31 @@ class TrajectoryStore:
         Raises:
             ImportError: If zarr is not installed.
             FileExistsError: If `path` exists.
-            OSError: If the disk refuses.
+            OSError: If the disk refuses; then nothing is left of it.
         """
         zarr = _zarr()
         path = Path(path)
         if path.exists():
             raise FileExistsError(f"path={str(path)!r} exists already. Remove it or give another name.")
         checked = {"compressors": [zarr.codecs.Crc32cCodec()], "fill_value": float("nan")}
-        # The attributes come last: a folder without them is no store yet.
-        group = zarr.create_group(str(path))
-        vector = group.create_array(
-            "origin", shape=(layout.size,), chunks=(layout.size,), dtype=layout.dtype, **checked
-        )
-        vector[:] = _flat(layout, origin)
-        vector.attrs["time"] = time
-        group.create_array(
-            "snapshots", shape=(0, layout.size), chunks=(1, layout.size), dtype=layout.dtype, **checked
-        )
-        group.create_array("times", shape=(0,), chunks=(1,), dtype="float64", **checked)
-        group.attrs.put({"format": FORMAT, "version": VERSION, "unit": unit, "layout": _plain(layout)})
-        return cls(path, group, layout, unit)
+        size = layout.size
+        # Made beside its place: a process killed meanwhile leaves no half of a store there.
+        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+        try:
+            group = zarr.create_group(draft)
+            vector = group.create_array(
+                "origin", shape=(size,), chunks=(size,), dtype=layout.dtype, **checked
+            )
+            vector[:] = _flat(layout, origin)
+            vector.attrs["time"] = time
+            group.create_array("snapshots", shape=(0, size), chunks=(1, size), dtype=layout.dtype, **checked)
+            group.create_array("times", shape=(0,), chunks=(1,), dtype="float64", **checked)
+            group.attrs.put({"format": FORMAT, "version": VERSION, "unit": unit, "layout": _plain(layout)})
+            draft.rename(path)
+        except BaseException:
+            shutil.rmtree(draft, ignore_errors=True)
+            raise
+        return cls.open(path, read_only=False)
 
     @classmethod
     def open(cls, path: str | os.PathLike[str], read_only: bool = True) -> TrajectoryStore:
@@ -108,13 +119,14 @@ class TrajectoryStore:
         if not path.exists():
             raise FileNotFoundError(f"path={str(path)!r}: there is no such store. Record one with store=.")
         try:
-            group = zarr.open_group(str(path), mode="r" if read_only else "r+")
+            group = zarr.open_group(path, mode="r" if read_only else "r+")
             attributes = dict(group.attrs)
         except Exception as error:  # zarr raises many kinds for a broken folder
             raise _damaged(path, "it is no zarr group", error) from error
         if attributes.get("format") != FORMAT:
             raise ValueError(
-                f"path={str(path)!r} is no trajectory of keras_koopman, or was cut off when it was made."
+                f"path={str(path)!r} is no trajectory of keras_koopman. Give a folder that save or a "
+                "recorder made."
             )
         if attributes.get("version") != VERSION:
             raise ValueError(
@@ -142,8 +154,8 @@ class TrajectoryStore:
         Raises:
             ValueError: If they are damaged.
         """
-        self._whole_file("origin", "c/0")
         try:
+            self._whole_file("origin", "c/0")
             return _values(self.layout, np.asarray(self._origin[:])), float(self._origin.attrs["time"])
         except Exception as error:
             raise _damaged(self.path, "origin is broken", error) from error
@@ -154,13 +166,13 @@ class TrajectoryStore:
         Raises:
             ValueError: If it is damaged.
         """
-        self._whole_file("snapshots", f"c/{index}/0")
         try:
+            self._whole_file("snapshots", f"c/{index}/0")
             row = np.asarray(self._snapshots[index])
         except Exception as error:
             after = len(self._finished) - index - 1
-            mend = f" Trajectory.load(path, window={after}) reads those after it." if after > 1 else ""
-            raise _damaged(self.path, f"snapshot {index} is broken.{mend}", error) from error
+            mend = f"; Trajectory.load(path, window={after}) reads those after it" if after > 1 else ""
+            raise _damaged(self.path, f"snapshot {index} is broken{mend}", error) from error
         return _values(self.layout, row)
 
     def append(
@@ -185,14 +197,16 @@ class TrajectoryStore:
 
     def take_back(self, count: int) -> None:
         """Keep the first `count` snapshots alone: the run has gone back to where it stood then."""
-        self._times.resize((count,))
-        self._snapshots.resize((count, self.layout.size))
-        del self._finished[count:]
+        # One after another from the end: killed meanwhile, no hole is left.
+        while len(self._finished) > count:
+            self._times.resize((len(self._finished) - 1,))
+            self._finished.pop()
+        self._snapshots.resize((len(self._finished), self.layout.size))
 
     def records(self) -> list[Record]:
         """Time, epoch and logs of each finished snapshot."""
         # A snapshot that was taken back and taken again has two lines: the later one counts.
-        lines = {line["time"]: line for line in self._lines() if "time" in line}
+        lines = {line["time"]: line for line in self._lines() if isinstance(line.get("time"), float | int)}
         found = [lines.get(time, {}) for time in self._finished]
         return [
             Record(time, line.get("epoch"), dict(line.get("logs", {})))
@@ -201,7 +215,7 @@ class TrajectoryStore:
 
     def steps_at(self, epoch: int) -> int | None:
         """Batches seen when `epoch` ended; None if that was not noted."""
-        steps = [line["step"] for line in self._lines() if line.get("epoch_end") == epoch]
+        steps = [line["step"] for line in self._lines() if line.get("epoch_end") == epoch and "step" in line]
         return int(steps[-1]) if steps else None
 
     def _write_line(self, line: dict[str, Any]) -> None:
@@ -227,7 +241,7 @@ class TrajectoryStore:
         path = self.path / array / chunk
         least = self.layout.size * np.dtype(self.layout.dtype).itemsize
         if not path.is_file() or path.stat().st_size < least:
-            raise _damaged(self.path, f"{array}/{chunk} is missing or cut off", None)
+            raise ValueError(f"{array}/{chunk} is missing or cut off")
 
 
 def save_trajectory(trajectory: Trajectory, path: str | os.PathLike[str]) -> None:
@@ -274,17 +288,34 @@ def _zarr() -> types.ModuleType:
     return zarr
 
 
-def _damaged(path: Path, what: str, error: Exception | None) -> ValueError:
-    detail = f" ({type(error).__name__}: {error})" if error else ""
+def _damaged(path: Path, what: str, error: Exception) -> ValueError:
     return ValueError(
-        f"path={str(path)!r} is damaged: {what}{detail}. Restore it from a copy, or record anew."
+        f"path={str(path)!r} is damaged: {what} ({type(error).__name__}: {str(error).rstrip('.')}). "
+        "Restore it from a copy, or record anew."
     )
+
+
+def _whole_numbers(folder: Path) -> int:
+    """How many files `0`, `1`, ... a folder holds.
+
+    Raises:
+        ValueError: If one is missing.
+    """
+    found = {int(f.name) for f in folder.iterdir() if f.name.isdigit()} if folder.exists() else set()
+    for number in range(len(found)):
+        if number not in found:
+            raise ValueError(f"times/c/{number} is missing")
+    return len(found)
 
 
 def _finite(logs: dict[str, Any]) -> dict[str, float]:
     """The numbers among the logs that JSON can hold."""
-    pairs = ((str(name), value) for name, value in logs.items() if np.ndim(value) == 0)
-    return {name: float(value) for name, value in pairs if math.isfinite(float(value))}
+    found = {}
+    for name, value in logs.items():
+        with contextlib.suppress(TypeError, ValueError):  # not a number
+            if np.ndim(value) == 0 and math.isfinite(float(value)):
+                found[str(name)] = float(value)
+    return found
 
 
 def _flat(layout: Layout, values: Any) -> NDArray[Any]:
@@ -314,6 +345,7 @@ def _plain(layout: Layout) -> dict[str, Any]:
         "groups": [
             {
                 "name": g.name,
+                "kind": g.kind,
                 "parts": [{"name": p.name, "shape": list(p.shape), "dtype": p.dtype} for p in g.parts],
             }
             for g in layout.groups
@@ -328,6 +360,7 @@ def _layout(plain: dict[str, Any]) -> Layout:
             tuple(
                 Part(str(p["name"]), tuple(int(s) for s in p["shape"]), str(p["dtype"])) for p in g["parts"]
             ),
+            str(g["kind"]),
         )
         for g in plain["groups"]
     )

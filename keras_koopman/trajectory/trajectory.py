@@ -13,7 +13,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 from .. import _checks
-from ..backend import compiled, to_host
+from ..backend import compiled, float64_allowed, to_host
 from ..linalg import difference_matrix
 from ..spectrum.decomposition import KoopmanDecomposition
 from .layout import Layout
@@ -91,6 +91,7 @@ class Trajectory:
         self._rows: SnapshotWindow | None = None
         self._pack: Any = None
         self._times: deque[float] = deque(maxlen=window)
+        self._appended = 0  # those that have left the window too
         self._origin_time: float | None = None
         self._mean: _Mean | None = None
 
@@ -104,12 +105,13 @@ class Trajectory:
             time: when they were taken.
 
         Raises:
-            ValueError: If a snapshot has been appended already, or the values are not finite.
+            ValueError: If a snapshot has been appended or accumulated already, or the values are not finite.
         """
-        if self._times:
+        if self._times or self._mean is not None:
             raise ValueError("set_origin comes before the first append. Make a new Trajectory.")
+        time = _checks.real_number("time", time, -np.inf, np.inf)
         self._begin(values)
-        self._origin_time = float(time)
+        self._origin_time = time
 
     def append(self, values: Any, time: float | None = None) -> None:
         """Record a snapshot.
@@ -128,8 +130,7 @@ class Trajectory:
             self._begin(values)
             self._origin_time = time
         assert self._layout is not None and self._rows is not None  # noqa: PT018
-        self._rows.append(self._row(values, self._rows.reference))
-        self._times.append(time)
+        self._add(self._row(values, self._rows.reference), time)
 
     def accumulate(self, values: Any) -> None:
         """Add `values` to the mean that `append_mean` will record.
@@ -145,7 +146,8 @@ class Trajectory:
         assert self._rows is not None
         if self._mean is None:
             self._mean = _Mean(self._rows.reference)
-        self._mean.add(self._row(values, self._mean.reference))
+        with float64_allowed():
+            self._mean.add(self._row(values, self._mean.reference))
 
     def append_mean(self, time: float | None = None) -> int:
         """Record the mean of what was accumulated since the last one.
@@ -163,8 +165,8 @@ class Trajectory:
             raise ValueError("nothing was accumulated since the last mean. Call accumulate first.")
         time = self._next_time(time)
         mean, self._mean = self._mean, None
-        self._rows.append(mean.relative_to(self._rows.reference))
-        self._times.append(time)
+        with float64_allowed():
+            self._add(mean.relative_to(self._rows.reference), time)
         return mean.count
 
     def __len__(self) -> int:
@@ -206,7 +208,10 @@ class Trajectory:
     @property
     def displacements(self) -> Real:
         """`(m,)` distance of each snapshot from the origin."""
-        return self._rows.displacements() if self._rows is not None and self._times else np.zeros(0)
+        if self._rows is None or not self._times:
+            return np.zeros(0)
+        with float64_allowed():
+            return self._rows.displacements()
 
     def combine(self, coefficients: Any) -> Any:
         """Sum of the snapshots with these weights, on the device.
@@ -237,7 +242,8 @@ class Trajectory:
             A `TrajectoryView` with `gram`, `gram_of`, `times`, `combine` and `decompose`.
         """
         count = len(self)
-        return TrajectoryView(self, difference_matrix(max(count, 1)), self.times[1:])
+        matrix = difference_matrix(count) if count else np.zeros((0, 0))
+        return TrajectoryView(self, matrix, self.times[1:])
 
     def decompose(
         self,
@@ -313,12 +319,20 @@ class Trajectory:
             )
         return time
 
+    def _add(self, row: Any, time: float) -> None:
+        assert self._rows is not None
+        with float64_allowed():
+            self._rows.append(row)
+        self._times.append(time)
+        self._appended += 1
+
     def _begin(self, values: Any) -> None:
         """Fix the layout, with `values` as reference and origin."""
         layout = Layout.of(values)
         self._layout, self._pack = layout, _packer(layout)
         try:
-            reference = self._row(values, ops.zeros((1, 1), layout.dtype))
+            with float64_allowed():
+                reference = self._row(values, ops.zeros((1, 1), layout.dtype))
         except ValueError:
             self._layout = None
             raise
@@ -327,9 +341,11 @@ class Trajectory:
     def _row(self, values: Any, reference: Any) -> Any:
         """`values` less the reference, packed."""
         assert self._layout is not None
-        tensors = [ops.convert_to_tensor(t) for t in self._layout.tensors(values)]
-        row, total = self._pack(tensors, reference)
-        if not np.isfinite(to_host(total)):
+        with float64_allowed():
+            tensors = [ops.convert_to_tensor(t) for t in self._layout.tensors(values)]
+            row, total = self._pack(tensors, reference)
+            total = to_host(total)
+        if not np.isfinite(total):
             raise ValueError(
                 "values must be finite, got NaN or infinity. Leave this snapshot out, and look at the loss: "
                 "the run has probably diverged."
@@ -340,7 +356,8 @@ class Trajectory:
         """The origin in the form in which values are handed in; None before there is one."""
         if self._layout is None or self._rows is None:
             return None
-        return self._layout.unpack(self._rows.origin_row())
+        with float64_allowed():
+            return self._layout.unpack(self._rows.origin_row())
 
     def _snapshots(self) -> TrajectoryView:
         return TrajectoryView(self, np.eye(len(self)), self.times)
@@ -350,7 +367,7 @@ class Trajectory:
         return self._layout.dtype if self._layout else "float32"
 
     def _indices(self, group: str | Iterable[str]) -> list[int]:
-        names = [group] if isinstance(group, str) else list(group)
+        names = [group] if isinstance(group, str) else list(dict.fromkeys(group))
         unknown = [name for name in names if name not in self.groups]
         if unknown:
             raise KeyError(
@@ -361,15 +378,25 @@ class Trajectory:
     def _size(self, group: str | Iterable[str]) -> int:
         return sum(self._layout.groups[i].size for i in self._indices(group)) if self._layout else 0
 
-    def _products(self, group: str | Iterable[str]) -> tuple[Real, Real, float, float]:
-        """`<u_i, u_j>`, `<w_ref, u_i>`, `|w_ref|^2` of some groups, and the relative error of a product."""
+    def _products(self, group: str | Iterable[str]) -> tuple[Real, float]:
+        """Inner products `<u_i, u_j>` of some groups, and the relative error of one."""
         chosen = self._indices(group)
         if self._rows is None or not self._times:
-            return np.zeros((0, 0)), np.zeros(0), 0.0, 0.0
-        gram, cross, square = self._rows.products()
-        return gram[chosen].sum(0), cross[chosen].sum(0), float(square[chosen].sum()), self._rows.error
+            return np.zeros((0, 0)), 0.0
+        with float64_allowed():
+            return self._rows.products()[chosen].sum(axis=0), self._rows.error
+
+    def _reference_products(self, group: str | Iterable[str]) -> tuple[Real, float]:
+        """Inner products `<w_ref, u_i>` and `|w_ref|^2` of some groups."""
+        chosen = self._indices(group)
+        if self._rows is None or not self._times:
+            return np.zeros(0), 0.0
+        with float64_allowed():
+            cross, square = self._rows.reference_products()
+        return cross[chosen].sum(axis=0), float(square[chosen].sum())
 
     def _combine(self, coefficients: Real) -> Any:
         if self._rows is None or self._layout is None or not self._times:
             raise ValueError("there is no snapshot to combine. Append some first.")
-        return self._layout.unpack(self._rows.combine(coefficients))
+        with float64_allowed():
+            return self._layout.unpack(self._rows.combine(coefficients))

@@ -24,17 +24,22 @@ Real = NDArray[np.float64]
 class TrajectoryView:
     """Linear combinations of a trajectory's snapshots, one a column, known by their inner products.
 
-    Made by `Trajectory.increments`; a snapshot that is recorded later is not in it.
+    Made by `Trajectory.increments`; a snapshot that is recorded later is not in it. It can be used until one
+    that is in it leaves the window.
 
     Args:
         trajectory: whose snapshots are combined.
         matrix: `(m, k)`, column j holds the coefficients of the snapshots in column j of the view.
         times: `(k,)`, the time of each column.
+        appended: how many snapshots the trajectory had been given then. Defaults to None: so many as now.
     """
 
-    def __init__(self, trajectory: Trajectory, matrix: Real, times: Real) -> None:
+    def __init__(
+        self, trajectory: Trajectory, matrix: Real, times: Real, appended: int | None = None
+    ) -> None:
         self._trajectory = trajectory
         self._matrix = matrix
+        self._appended = trajectory._appended if appended is None else appended
         self.times = times
 
     def __len__(self) -> int:
@@ -60,7 +65,24 @@ class TrajectoryView:
 
     def tail(self, count: int) -> TrajectoryView:
         """The last `count` columns."""
-        return TrajectoryView(self._trajectory, self._matrix[:, -count:], self.times[-count:])
+        start = max(len(self) - count, 0)
+        return TrajectoryView(self._trajectory, self._matrix[:, start:], self.times[start:], self._appended)
+
+    def _on_window(self, matrix: Real) -> Real:
+        """Rows of `matrix`, one for each snapshot of then, brought to the snapshots of now.
+
+        Raises:
+            ValueError: If a snapshot with a coefficient has left the window.
+        """
+        count = len(self._trajectory)
+        gone = len(matrix) + self._trajectory._appended - self._appended - count
+        if np.any(matrix[:gone]):
+            raise ValueError(
+                f"snapshots of which this was made have left the window of {self._trajectory.window} since. "
+                "Ask for it before the next append, or raise window."
+            )
+        kept = matrix[gone:]
+        return np.pad(kept, [(0, count - len(kept))] + [(0, 0)] * (matrix.ndim - 1))
 
     def measured(self) -> tuple[Real, float]:
         """`gram`, and how far rounding may have moved an entry, as a share of the largest."""
@@ -77,16 +99,17 @@ class TrajectoryView:
             each with the reference that has then been taken off it, and of that with itself; and the error
             of an entry of the Gram matrix as a share of the largest.
         """
-        gram, cross, square, error = self._trajectory._products(group)
-        t = self._matrix
+        gram, error = self._trajectory._products(group)
+        t = self._on_window(self._matrix)
         sums = t.sum(axis=0)
         apart = None
         if center or not np.any(sums):  # the reference drops out, and with it its rounding
             of_columns: Real = t.T @ gram @ t
             if np.any(sums):
+                cross, square = self._trajectory._reference_products(group)
                 apart = (t.T @ cross, square)
         else:
-            of_columns = t.T @ raw_gram(gram, cross, square) @ t
+            of_columns = t.T @ raw_gram(gram, *self._trajectory._reference_products(group)) @ t
         reach = np.abs(t).T @ np.sqrt(np.maximum(np.diag(gram), 0.0))
         size = max(float(np.max(np.diag(of_columns), initial=0.0)), np.finfo(float).tiny)
         relative = error * float(np.max(reach, initial=0.0)) ** 2 / size
@@ -99,7 +122,7 @@ class TrajectoryView:
             coefficients: `(k,)` real numbers.
 
         Raises:
-            ValueError: If there is not one for each column.
+            ValueError: If there is not one for each column, or a snapshot that is needed has left the window.
         """
         weights = np.asarray(coefficients, np.float64)
         if weights.shape != (len(self),) or not np.all(np.isfinite(weights)):
@@ -107,7 +130,7 @@ class TrajectoryView:
                 f"coefficients must be {len(self)} finite numbers, one for each snapshot, "
                 f"got shape {weights.shape}."
             )
-        return self._trajectory._combine(self._matrix @ weights)
+        return self._trajectory._combine(self._on_window(self._matrix @ weights))
 
     def decompose(
         self,
@@ -134,6 +157,7 @@ class TrajectoryView:
             KeyError: If there is no such group.
             ValueError: If there are too few snapshots, they do not move, or an argument is out of range.
         """
+        chosen = self.groups if group is None else (group,) if isinstance(group, str) else tuple(group)
         count = len(self)
         spacing = np.diff(self.times)
         if dt is None:
@@ -145,9 +169,9 @@ class TrajectoryView:
                     stacklevel=2,
                 )
         delays, tol, dt = check_options(count, delays, tol, self._trajectory._dtype, dt)
-        size = self._trajectory._size(self.groups if group is None else group)
+        size = self._trajectory._size(chosen)
         limit = _checks.rank_choice(rank, min(size * delays, count - delays))
-        gram, apart, error = self._products(self.groups if group is None else group, bool(center))
+        gram, apart, error = self._products(chosen, bool(center))
         check_gram(gram, "snapshots")
         reference = None
         if apart is None:

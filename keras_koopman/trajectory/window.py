@@ -1,9 +1,9 @@
 """The last snapshots, on the device, with the Gram matrix of each group.
 
-A snapshot is kept as `u = w - w_ref`, a `(blocks, numbers)` tensor. Four of them at a time are stacked into a
-chunk, and short chunks into a long one, which never changes again: so nothing is written in place, and memory
-grows with what is recorded. Products are computed when they are asked for, and those of snapshots that have
-left the window never.
+A snapshot is kept as `u = w - w_ref`, a `(blocks, numbers)` tensor. Eight of them at a time are stacked into
+a chunk, and short chunks into a long one, which never changes again: so nothing is written in place, and
+memory grows with what is recorded. Products are computed when they are asked for, and those of snapshots that
+have left the window never.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from ..backend import compiled, float64_allowed, to_host
 
 Real = NDArray[np.float64]
 
-SHORT_CHUNK = 4
+SHORT_CHUNK = 8
 # Longer chunks make products faster, and keep more rows that have left the window.
 LONG_CHUNK = 32
 # Below so many numbers products are taken in float64: blocks are too few for their rounding to average out.
@@ -48,10 +48,10 @@ def kernels(blocks: tuple[int, ...], dtype: str) -> Kernels:
     def by_group(sums: Any) -> Any:
         return ops.segment_sum(ops.cast(sums, "float64"), group_of_block, len(blocks))
 
-    @compiled
+    @compiled(xla=False)
     def chunk_row(chunk: Any, row: Any) -> Any:
         column = ops.cast(row, dtype)[:, :, None]
-        return by_group(ops.squeeze(ops.matmul(ops.cast(chunk, dtype), column), -1))
+        return by_group(ops.squeeze(ops.cast(chunk, dtype) @ column, -1))
 
     @compiled(xla=False)
     def rows(a: Any, b: Any) -> Any:
@@ -81,7 +81,7 @@ def _shift(chunk: Any, row: Any) -> Any:
 
 @compiled(xla=False)
 def _weigh(total: Any, chunk: Any, weights: Any) -> Any:
-    return total + ops.squeeze(ops.matmul(weights[None, None, :], chunk), 1)
+    return total + ops.squeeze(weights[None, None, :] @ chunk, 1)
 
 
 def _length(chunk: Any) -> int:
@@ -153,15 +153,23 @@ class SnapshotWindow:
         while self._chunks and self._oldest + _length(self._chunks[0]) <= self.first:
             self._oldest += _length(self._chunks.popleft())
 
-    def products(self) -> tuple[Real, Real, Real]:
-        """Products by group: `<u_i, u_j>`, `<w_ref, u_i>` and `|w_ref|^2`."""
+    def products(self) -> Real:
+        """`(groups, m, m)` inner products `<u_i, u_j>`."""
         self._complete()
         if len(self) > 1 and self._step_drowns():
             self._rebase()
             self._complete()
+        return self._gram
+
+    def reference_products(self) -> tuple[Real, Real]:
+        """`(groups, m)` inner products `<w_ref, u_i>`, and `(groups,)` squares `|w_ref|^2`."""
+        self.products()
+        for number in range(self._cross.shape[1], len(self)):
+            cross = self._host(self._kernels.exact(self.reference, self.row(number)))
+            self._cross = np.append(self._cross, cross[:, None], axis=1)
         if self._reference_square is None:
             self._reference_square = self._host(self._kernels.exact(self.reference, self.reference))
-        return self._gram, self._cross, self._reference_square
+        return self._cross, self._reference_square
 
     def displacements(self) -> Real:
         """`(m,)` distance of each row from the origin: the first reference."""
@@ -214,7 +222,6 @@ class SnapshotWindow:
     def _add_row(self, number: int) -> None:
         """Products of row `number` of the window with all rows up to it."""
         row = self.row(number)
-        cross = self._kernels.exact(self.reference, row)
         far = None if self.origin is None else self._kernels.exact(self.origin, row)
         found, begin = [], self._oldest - self.first
         for chunk in self._chunks:
@@ -231,7 +238,6 @@ class SnapshotWindow:
         grown[:, :known, :known] = self._gram
         grown[:, known, :] = grown[:, :, known] = table
         self._gram = grown
-        self._cross = np.append(self._cross, self._host(cross)[:, None], axis=1)
         far = np.zeros(self._groups) if far is None else self._host(far)
         self._from_origin = np.append(self._from_origin, far[:, None], axis=1)
         self._done += 1

@@ -1,0 +1,65 @@
+"""Trainings small enough for a test."""
+
+import keras
+import numpy as np
+
+BATCH = 4
+X = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
+Y = X @ np.array([[1.0], [-2.0], [0.5]], "float32") + 0.1
+
+
+def model_of(*layers, optimizer=None, loss="mse", seed=1, **compile_options):
+    """A compiled Sequential with the layers given, or one small hidden layer."""
+    keras.utils.set_random_seed(seed)
+    layers = [make() for make in layers] or [
+        keras.Input((3,)),
+        keras.layers.Dense(2, "tanh", name="hidden"),
+        keras.layers.Dense(1, name="out"),
+    ]
+    model = keras.Sequential(layers)
+    model.compile(optimizer or keras.optimizers.SGD(0.05), loss, **compile_options)
+    return model
+
+
+def fit(model, *callbacks, epochs=2, **options):
+    """`fit` on six batches an epoch."""
+    options = {"x": X, "y": Y, "batch_size": BATCH, "verbose": 0, **options}
+    return model.fit(callbacks=list(callbacks), epochs=epochs, **options)
+
+
+def weights(model):
+    return [np.array(keras.ops.convert_to_numpy(v.value)) for v in model.weights]
+
+
+def flat(values):
+    """All numbers of a snapshot, in order."""
+    if isinstance(values, dict | list):
+        items = values.values() if isinstance(values, dict) else values
+        return np.concatenate([flat(value) for value in items])
+    return np.asarray(keras.ops.convert_to_numpy(values), np.float64).reshape(-1)
+
+
+def trainable(model):
+    return np.concatenate([flat(v.value) for v in model.trainable_variables])
+
+
+def snapshots(trajectory):
+    """`(m, n)`, oldest first."""
+    return np.stack([flat(trajectory.combine(row)) for row in np.eye(len(trajectory))])
+
+
+class Hook(keras.callbacks.Callback):
+    """Calls functions of (callback, index, logs) at hooks of the names given."""
+
+    def __init__(self, **hooks):
+        super().__init__()
+        for name, hook in hooks.items():
+            setattr(self, name, lambda index=None, logs=None, hook=hook: hook(self, index, logs))
+        if "on_train_batch_end" in hooks:
+            return
+        # As if there were no such hook: Keras need not call it.
+        self.on_train_batch_end = keras.callbacks.Callback.on_train_batch_end.__get__(self)
+
+
+class Broken(Exception):
+    """Breaks a fit off."""
