@@ -62,7 +62,10 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
         if name == "tensorflow":
             import tensorflow as tf
 
-            return tf.function(function, jit_compile=xla, autograph=False)
+            # TensorFlow counts traces by code object and warns of many; a partial has none, so each function
+            # is counted apart.
+            own = functools.partial(function)
+            return tf.function(own, jit_compile=xla, autograph=False, reduce_retracing=not xla)
         if name == "jax":
             import jax
 

@@ -119,6 +119,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             time = float(self.trajectory.times[-1]) + 1.0
         if self.average and not self._sampled:
             self._sample()
+            if not self._sampled:
+                return False
         try:
             if self.average:
                 self.trajectory.append_mean(time)

@@ -152,7 +152,7 @@ def panels(runs: Sequence[Run]) -> list[Panel]:
     figures = [
         Panel("koopman_rho, drift (dotted: 1/3)", (f"{PREFIX}rho",), limit=NOISE_RHO),
         Panel("koopman_speed (dotted: 1/2)", (f"{PREFIX}speed",), limit=SLOW_SPEED),
-        Panel("koopman_leading, dashed: _residual", (f"{PREFIX}leading", f"{PREFIX}residual")),
+        Panel("koopman_leading, dashed: koopman_residual", (f"{PREFIX}leading", f"{PREFIX}residual")),
         Panel("koopman_half_life", (f"{PREFIX}half_life",)),
         Panel("koopman_near_one", (f"{PREFIX}near_one",), whole=True),
     ]
@@ -170,7 +170,7 @@ def time_chart(runs: Sequence[Run], salt: str) -> str:
         rows = figure.subplots(len(shown), 1, sharex=True, squeeze=False, height_ratios=shares)[:, 0]
         for ax, panel in zip(rows, shown, strict=True):
             ax.grid(axis="y")
-            ax.set_title(shorten(panel.title, 40))
+            ax.set_title(shorten(panel.title, 42))
             if panel.limit is not None:
                 ax.axhline(panel.limit, color=INK, linewidth=1, linestyle=":")
             drawn = [_lines(ax, run, panel.names, SERIES[i % len(SERIES)]) for i, run in enumerate(runs)]

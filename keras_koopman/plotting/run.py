@@ -167,7 +167,7 @@ def read_run(path: str | os.PathLike[str], name: str | None = None, window: int 
         span=float(trajectory.times[-1] - trajectory.times[0]),
     )
     return Run(
-        name=name or clean(Path(path).stem),
+        name=name or run_names([path])[0],
         path=clean(os.fspath(path)),
         times=times,
         logs=logs,
@@ -182,7 +182,7 @@ def read_run(path: str | os.PathLike[str], name: str | None = None, window: int 
 
 def run_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
     """A short name for each store, with as many folders before it as tell them apart."""
-    parts = [Path(path).absolute().with_suffix("").parts for path in paths]
+    parts = [tuple(p.removesuffix(".zarr") for p in Path(path).absolute().parts) for path in paths]
     depth = 1
     while depth < max(map(len, parts)) and len({p[-depth:] for p in parts}) < len(set(parts)):
         depth += 1

@@ -101,8 +101,9 @@ def inline(svg: str, label: str) -> str:
 def _restyle(style: str) -> str:
     for colour, name in VARIABLES.items():
         style = style.replace(colour, f"var(--{name})")
-    # The page chooses the font: `font: 10px 'DejaVu Sans', ...` keeps its size alone.
-    return re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", style)
+    # The page chooses the font; its size stays. Before Matplotlib 3.11 both stood in one property.
+    style = re.sub(r"font: ([\d.]+px)[^;]*", r"font-size: \1", style)
+    return re.sub(r"font-family: [^;]*(; )?", "", style)
 
 
 def _local(name: str) -> str:

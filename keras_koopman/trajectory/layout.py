@@ -83,6 +83,11 @@ class Layout:
             )
         return cls(groups, kind)
 
+    def anonymous(self) -> Layout:
+        """The same shapes without names: what a compiled function depends on."""
+        groups = (tuple(Part("", part.shape, part.dtype) for part in group.parts) for group in self.groups)
+        return Layout(tuple(Group("", parts) for parts in groups), "")
+
     @property
     def names(self) -> tuple[str, ...]:
         """Names of the groups."""

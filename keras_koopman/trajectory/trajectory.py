@@ -329,7 +329,7 @@ class Trajectory:
     def _begin(self, values: Any) -> None:
         """Fix the layout, with `values` as reference and origin."""
         layout = Layout.of(values)
-        self._layout, self._pack = layout, _packer(layout)
+        self._layout, self._pack = layout, _packer(layout.anonymous())
         try:
             with float64_allowed():
                 reference = self._row(values, ops.zeros((1, 1), layout.dtype))
