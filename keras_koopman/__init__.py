@@ -1,6 +1,6 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import callbacks, observables
+from . import callbacks, observables, plotting
 from .spectrum import (
     DMDOperator,
     KoopmanDecomposition,
@@ -22,5 +22,6 @@ __all__ = [
     "decompose",
     "dmd_operator",
     "observables",
+    "plotting",
     "spectrum_distance",
 ]

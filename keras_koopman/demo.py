@@ -84,7 +84,7 @@ def run(folder: str | os.PathLike[str] = "demo", epochs: int = 40) -> None:
     print(f"\n{headline(told.figures)}\n")
     written = [str(store)]
     if told.spectrum is not None:
-        print(f"Increments of the weights. {told.spectrum.summary(limit=20)}\n")
+        print(f"Increments of the weights. {told.spectrum.summary(sort='residual')}\n")
         figure = Figure(figsize=(6.4, 5.2), layout="constrained")
         told.spectrum.plot(figure.subplots())
         figure.savefig(folder / "spectrum.png", dpi=150)

@@ -24,12 +24,12 @@ class Clock:
         self._last_of_epoch = -1  # of the epoch before
         self._sampled = 0
         self._epoch_begin = 0
-        self._announced: int | None = None
+        self.announced: int | None = None  # batches of an epoch, if Keras knows
         self._epoch_length: int | None = None
 
     def begin_fit(self, epoch_length: int | None) -> None:
         """A fit begins, with so many batches an epoch; None if nobody knows."""
-        self._announced = epoch_length
+        self.announced = epoch_length
         self._epoch_length = epoch_length or self._epoch_length
         self._last = self._last_of_epoch = -1
         self._epoch_begin = self.steps
@@ -40,10 +40,14 @@ class Clock:
         self._last_of_epoch, self._last = self._last, -1
         self._epoch_begin = self.steps
 
+    def set_steps(self, steps: int) -> None:
+        """Go on from so many batches."""
+        self.steps = self._sampled = self._epoch_begin = steps
+
     def tick(self, batch: int) -> bool:
         """Batches up to number `batch` of this epoch are done; whether that makes a record due."""
-        if self._announced and self._last + 1 < self._announced <= batch:
-            batch = self._announced - 1  # the last execution of an epoch may be short of batches
+        if self.announced and self._last + 1 < self.announced <= batch:
+            batch = self.announced - 1  # the last execution of an epoch may be short of batches
         # A loop of the user's own may count on over epochs, or begin again without a word.
         counts_on = self._last < 0 and batch == self._last_of_epoch + 1
         done = 1 if counts_on else batch - self._last if batch > self._last else batch + 1

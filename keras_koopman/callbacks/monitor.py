@@ -30,17 +30,18 @@ class KoopmanMonitor(TrajectoryRecorder):
     - `koopman_speed`: speed over the last 8 increments as a share of the mean speed since the start, no unit.
       Below 0.5 the steps have died out. Means only; from the 9th record on.
     - `koopman_leading`: `|lambda|` of the leading mode: the slowest mode of the increments whose residual is
-      at most half of it. Growth per record.
+      at most a fifth of it, which random walks do not pass. Growth per record.
     - `koopman_residual`: residual of that mode; near 0: a true mode of the motion.
     - `koopman_half_life`: time in which it falls to half, in epochs or, with `record_freq=N`, in batches;
       absent if it does not fall.
     - `koopman_near_one`: how many eigenvalues of the increments lie within 0.1 of 1: directions that still
       drift.
 
-    The spectrum is that of all increments in the window, with the rank chosen by the optimal hard threshold.
+    The spectrum is that of all increments in the window, with the rank chosen by the optimal hard threshold;
+    of full rank where there are more increments than weights, whose noise then averages out.
 
     Args:
-        window: As in `TrajectoryRecorder`. Defaults to 64.
+        window: As in `TrajectoryRecorder`; rho and speed need at least 9. Defaults to 64.
         record_freq: As in `TrajectoryRecorder`. Defaults to `"epoch"`.
         average: As in `TrajectoryRecorder`. Defaults to True: rho and speed are defined on means alone.
         observables: As in `TrajectoryRecorder`.
@@ -129,9 +130,11 @@ class KoopmanMonitor(TrajectoryRecorder):
             found |= self._drift()
         if len(trajectory) > 3:
             increments = trajectory.increments()
+            # With fewer directions none is of noise alone, and the threshold cannot tell how large that is.
+            rank: Literal["svht"] | None = "svht" if trajectory.size > len(increments) else None
             spacing = float(np.mean(np.diff(trajectory.times)))  # what comes unevenly has been told
             try:
-                self.decomposition = increments.decompose(rank="svht", dt=spacing)
+                self.decomposition = increments.decompose(rank=rank, dt=spacing)
             except ValueError:  # the weights stand still: no motion, no spectrum
                 return found
             found["near_one"] = float(len(self.decomposition.near_one(0.1)))

@@ -112,9 +112,9 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         Returns:
             Whether a snapshot was taken.
         """
-        time = float(self._clock.steps) if self._clock.interval else self._clock.epoch_time
         if not self._be_ready():
             return False
+        time = float(self._clock.steps) if self._clock.interval else self._clock.epoch_time
         if len(self.trajectory) and time <= self.trajectory.times[-1]:
             time = float(self.trajectory.times[-1]) + 1.0
         if self.average and not self._sampled:
@@ -148,6 +148,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     def on_train_end(self, logs: dict[str, Any] | None = None) -> None:
         """This fit has run to its end."""
         self._in_fit = False
+        if self._ready and self._resumed:
+            self._take_up(None)  # there was no epoch left to run
 
     def on_epoch_begin(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Find the place of the first epoch of a fit behind what is recorded."""
@@ -161,6 +163,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count; sample the mean and record when due."""
+        if self._ready and self._resumed:
+            self._take_up(None)
         due = self._clock.tick(batch)
         if self.average and (self._clock.sample_due() or due):
             self._sample()
@@ -348,7 +352,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         """Read a store, without what the run, begun again at `epoch`, will record once more.
 
         Args:
-            epoch: that begins; None if a step has been made already.
+            epoch: that begins; None if that was not told.
         """
         store = self._open_store
         self._resumed = False
@@ -367,9 +371,9 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         latest = records[-1].epoch if records else None
         latest = -1 if latest is None else latest
         if self._clock.interval:
-            steps = store.steps_at(epoch - 1 if epoch else latest) or 0
+            steps = (self._steps_before(store, epoch) if epoch else store.steps_at(latest)) or 0
             steps = max(int(records[-1].time) if records else 0, steps)
-            self._clock.steps = steps + (self._clock.steps if epoch is None else 0)
+            self._clock.set_steps(steps + (self._clock.steps if epoch is None else 0))
         elif epoch and epoch - latest == 2:
             self._make_up_for(epoch - 1)
 
@@ -389,12 +393,20 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     def _before(self, store: TrajectoryStore, epoch: int) -> int:
         """How many stored snapshots were taken before `epoch` of the last fit."""
         if self._clock.interval:
-            steps = store.steps_at(epoch - 1)
+            steps = self._steps_before(store, epoch)
             return len(store.times) if steps is None else int(np.sum(store.times <= steps))
         epochs = [record.epoch for record in store.records()]
         while epochs and epochs[-1] is not None and epochs[-1] >= epoch:
             epochs.pop()
         return len(epochs)
+
+    def _steps_before(self, store: TrajectoryStore, epoch: int) -> int | None:
+        """Batches seen before `epoch`; None if that was not noted."""
+        steps, length = store.steps_at(epoch - 1), self._clock.announced
+        if steps is None and length:  # the backup was made, the note not
+            earlier = store.steps_at(epoch - 2) if epoch > 1 else 0
+            steps = None if earlier is None else earlier + length
+        return steps
 
     def _at_origin(self) -> bool:
         """Whether the weights are those with which the store began: its run starts again."""

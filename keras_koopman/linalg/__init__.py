@@ -1,6 +1,6 @@
 """Pure functions on small float64 arrays; knows neither Keras nor an engine."""
 
-from .gram import delay_embedding, difference_matrix, factor_gram, gram_floor, raw_gram
+from .gram import delay_embedding, difference_matrix, factor_gram, gram_floor, raw_gram, scaled_floor
 from .rank import choose_rank, hard_threshold, hard_threshold_known_noise
 from .rayleigh_ritz import RitzPairs, rayleigh_ritz, refine
 
@@ -16,4 +16,5 @@ __all__ = [
     "raw_gram",
     "rayleigh_ritz",
     "refine",
+    "scaled_floor",
 ]

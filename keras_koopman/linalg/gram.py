@@ -59,6 +59,20 @@ def gram_floor(count: int, error: float = float(np.finfo(np.float64).eps)) -> fl
     return float(np.sqrt(count * error))
 
 
+def scaled_floor(norms: Array, error: float, most: float = 0.03) -> float:
+    """`gram_floor` once the columns are scaled to unit length, and their rounding with them.
+
+    Args:
+        norms: `(m,)` lengths of the columns, not all zero.
+        error: error of one entry of the Gram matrix as a share of the largest.
+        most: columns so short that scaling would bring their rounding above this do not count: they are to
+            be scaled less.
+    """
+    floor = gram_floor(len(norms), error)
+    shortest = float(np.min(norms) / np.max(norms))
+    return floor / max(shortest, floor / most, floor)
+
+
 def difference_matrix(count: int) -> Array:
     """`(count, count - 1)` matrix that takes snapshots to their increments `w_{i+1} - w_i`."""
     matrix: Array = np.eye(count, count - 1, k=-1) - np.eye(count, count - 1)

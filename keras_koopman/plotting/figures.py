@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from .names import shorten
 from .run import PREFIX, Layer, Run, Trust
 from .svg import GRID, INK, MUTED, PAPER, SERIES, chart
 from .words import NOISE_RHO, SLOW_SPEED, duration
@@ -179,14 +180,6 @@ def time_chart(runs: Sequence[Run], salt: str) -> str:
         rows[-1].xaxis.set_major_locator(MaxNLocator(nbins=6, integer=True))
 
     return chart(draw, 30 + PANEL * sum(shares), "Loss and spectral figures over time", salt)
-
-
-def shorten(text: str, most: int) -> str:
-    """`text`, its middle left out if it is too long for a chart."""
-    if len(text) <= most:
-        return text
-    tail = (most - 1) // 2
-    return f"{text[: most - 1 - tail]}…{text[-tail:]}"
 
 
 def _lines(ax: Axes, run: Run, names: tuple[str, ...], colour: str) -> list[NDArray[np.float64]]:

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from ..spectrum.decomposition import KoopmanDecomposition
-from ..spectrum.figures import leading_mode
+from ..spectrum.figures import TRUST, leading_mode
 from ..trajectory import Trajectory, TrajectoryView
 from ..trajectory.store import TrajectoryStore
+from .names import clean, run_names
 
 Real = NDArray[np.float64]
 
@@ -38,7 +38,7 @@ class Trust(Enum):
     def of(cls, eigenvalue: complex, residual: float) -> Trust:
         """Trust in one mode."""
         share = residual / abs(eigenvalue) if eigenvalue else np.inf
-        return cls.CLEAR if share <= 0.2 else cls.DOUBTFUL if share <= 0.5 else cls.NOISE
+        return cls.CLEAR if share <= TRUST else cls.DOUBTFUL if share <= 0.5 else cls.NOISE
 
 
 @dataclass(frozen=True)
@@ -74,6 +74,15 @@ class Figures:
     span: float = 0.0
 
 
+class Leading(NamedTuple):
+    """The leading mode of a layer."""
+
+    modulus: float
+    half_life: float
+    residual: float
+    trust: Trust
+
+
 @dataclass(frozen=True)
 class Layer:
     """One group of the weights.
@@ -89,6 +98,23 @@ class Layer:
     size: int
     share: float
     spectrum: KoopmanDecomposition | None
+
+    @property
+    def leading(self) -> Leading | None:
+        """Its leading mode; None if none stands out from the noise."""
+        d = self.spectrum
+        i = leading_mode(d) if d is not None else None
+        if d is None or i is None:
+            return None
+        value, residual = complex(d.eigenvalues[i]), float(d.residuals[i])
+        return Leading(abs(value), float(d.half_lives[i]), residual, Trust.of(value, residual))
+
+    @property
+    def clear_half_life(self) -> float | None:
+        """Half-life of the leading mode if that falls and can be trusted."""
+        found = self.leading
+        clear = found is not None and found.trust is Trust.CLEAR and np.isfinite(found.half_life)
+        return found.half_life if found is not None and clear else None
 
 
 @dataclass(frozen=True)
@@ -154,7 +180,7 @@ def read_run(path: str | os.PathLike[str], name: str | None = None, window: int 
     }
     increments = trajectory.increments()
     spectrum, reason = _spectrum(increments, len(trajectory))
-    layers = _layers(increments, spectrum is not None, trajectory)
+    layers = _layers(increments, store, len(trajectory))
     monitored = any(key.startswith(PREFIX) for key in names)
     last = records[-1].logs
     figures = Figures(
@@ -178,24 +204,6 @@ def read_run(path: str | os.PathLike[str], name: str | None = None, window: int 
         figures=figures if spectrum is None else _with_spectrum(figures, spectrum),
         notes=_notes(trajectory.times),
     )
-
-
-def run_names(paths: Sequence[str | os.PathLike[str]]) -> list[str]:
-    """A short name for each store, with as many folders before it as tell them apart."""
-    parts = [tuple(p.removesuffix(".zarr") for p in Path(path).absolute().parts) for path in paths]
-    depth = 1
-    while depth < max(map(len, parts)) and len({p[-depth:] for p in parts}) < len(set(parts)):
-        depth += 1
-    names = [clean("/".join(p[-depth:])) for p in parts]
-    return [
-        f"{name} ({names[: i + 1].count(name)})" if names.count(name) > 1 else name
-        for i, name in enumerate(names)
-    ]
-
-
-def clean(text: str) -> str:
-    """Text from a store without the characters that neither XML nor a terminal should get."""
-    return "".join(c if c.isprintable() else "\N{REPLACEMENT CHARACTER}" for c in text)
 
 
 def _spectrum(
@@ -222,17 +230,17 @@ def _notes(times: Real) -> tuple[str, ...]:
     return ()
 
 
-def _layers(increments: TrajectoryView, any_spectrum: bool, trajectory: Trajectory) -> tuple[Layer, ...]:
+def _layers(increments: TrajectoryView, store: TrajectoryStore, records: int) -> tuple[Layer, ...]:
     motion = {name: float(np.trace(increments.gram_of(name))) for name in increments.groups}
     total = sum(motion.values())
     return tuple(
         Layer(
-            clean(name),
-            trajectory._size(name),
-            motion[name] / total if total > 0 else 0.0,
-            _spectrum(increments, len(trajectory), name)[0] if any_spectrum else None,
+            clean(group.name),
+            group.size,
+            motion[group.name] / total if total > 0 else 0.0,
+            _spectrum(increments, records, group.name)[0],
         )
-        for name in increments.groups
+        for group in store.layout.groups
     )
 
 

@@ -113,7 +113,7 @@ def layer_sentence(layers: Sequence[Layer], unit: str) -> str | None:
         return None
     most = max(layers, key=lambda layer: layer.share)
     text = f"Most of the motion, {most.share:.0%} of its squared length, is in {most.name}."
-    lives = [(life, layer.name) for layer in layers if (life := clear_half_life(layer)) is not None]
+    lives = [(life, layer.name) for layer in layers if (life := layer.clear_half_life) is not None]
     if len(lives) < 2:
         return text
     (short, quick), (long, slow) = min(lives), max(lives)
@@ -122,37 +122,6 @@ def layer_sentence(layers: Sequence[Layer], unit: str) -> str | None:
     return (
         f"{text} By the leading modes that can be trusted, {slow} settles the slowest "
         f"(half-life {duration(long, unit)}) and {quick} the quickest ({duration(short, unit)})."
-    )
-
-
-def clear_half_life(layer: Layer) -> float | None:
-    """Half-life of a layer's leading mode if it is finite and can be trusted."""
-    found = leading(layer)
-    if found is None or found.trust is not Trust.CLEAR or not np.isfinite(found.half_life):
-        return None
-    return found.half_life
-
-
-class Leading(NamedTuple):
-    """The leading mode of a layer."""
-
-    modulus: float
-    half_life: float
-    residual: float
-    trust: Trust
-
-
-def leading(layer: Layer) -> Leading | None:
-    """The leading mode of a layer; None if none stands out from the noise."""
-    from ..spectrum.figures import leading_mode
-
-    d = layer.spectrum
-    index = leading_mode(d) if d is not None else None
-    if d is None or index is None:
-        return None
-    trust = Trust.of(d.eigenvalues[index], d.residuals[index])
-    return Leading(
-        float(abs(d.eigenvalues[index])), float(d.half_lives[index]), float(d.residuals[index]), trust
     )
 
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, Literal, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from .. import _checks
 from ..linalg import RitzPairs, delay_embedding, rayleigh_ritz, refine
 from .table import spectrum_table
 
@@ -166,9 +167,38 @@ class KoopmanDecomposition:
         found = [self._combine(self.prediction_coefficients(float(s))) for s in wanted]
         return np.stack(found, axis=-1) if found and isinstance(found[0], np.ndarray) else found
 
-    def summary(self, limit: int = 10) -> str:
-        """A table of the `limit` most important modes, to print."""
-        return spectrum_table(self, limit)
+    def summary(
+        self, limit: int = 10, sort: Literal["importance", "residual", "modulus"] = "importance"
+    ) -> str:
+        """A table of modes, to print.
+
+        Args:
+            limit: How many modes to show. Defaults to 10.
+            sort: Which come first, as in `order`; modes keep their numbers. Defaults to `"importance"`.
+
+        Raises:
+            ValueError: If `sort` is no such order, or `limit` is below 1.
+        """
+        return spectrum_table(self, self.order(sort), _checks.whole_number("limit", limit, least=1))
+
+    def order(self, sort: Literal["importance", "residual", "modulus"]) -> NDArray[np.intp]:
+        """Indices of the modes, sorted.
+
+        Args:
+            sort: First the most important, or those with the smallest residual as a share of `|lambda|`,
+                which can be trusted most, or those of greatest `|lambda|`, which last longest.
+
+        Raises:
+            ValueError: If `sort` is none of these.
+        """
+        _checks.one_of("sort", sort, ("importance", "residual", "modulus"))
+        modulus = np.abs(self.eigenvalues)
+        keys = {
+            "importance": np.arange(self.rank),  # they are so sorted, conjugates side by side
+            "residual": self.residuals / np.maximum(modulus, np.finfo(float).tiny),
+            "modulus": -modulus,
+        }
+        return np.argsort(keys[sort], kind="stable")
 
     def to_dict(self) -> dict[str, Any]:
         """Numbers and lists for JSON; complex numbers as `[real, imaginary]`, infinity as None."""

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
@@ -23,11 +25,11 @@ def eigenvalue_text(value: complex) -> str:
     )
 
 
-def spectrum_rows(decomposition: KoopmanDecomposition, limit: int) -> list[tuple[str, ...]]:
-    """A row of text for each of the first `limit` modes, under `HEADINGS`."""
+def spectrum_rows(decomposition: KoopmanDecomposition, modes: Iterable[int]) -> list[tuple[str, ...]]:
+    """A row of text for each of some modes, under `HEADINGS`."""
     d = decomposition
     rows: list[tuple[str, ...]] = []
-    for i in range(min(limit, d.rank)):
+    for i in modes:
         life, frequency = d.half_lives[i], abs(d.frequencies[i])
         rows.append(
             (
@@ -43,14 +45,14 @@ def spectrum_rows(decomposition: KoopmanDecomposition, limit: int) -> list[tuple
     return rows
 
 
-def spectrum_table(decomposition: KoopmanDecomposition, limit: int) -> str:
-    """The table of `KoopmanDecomposition.summary`."""
+def spectrum_table(decomposition: KoopmanDecomposition, order: NDArray[np.intp], limit: int) -> str:
+    """The table of `KoopmanDecomposition.summary`: the first `limit` modes in an order."""
     d = decomposition
     table = Table(*HEADINGS, box=SIMPLE, pad_edge=False)
     for column in table.columns:
         column.justify = "right"
         column.no_wrap = True
-    for row in spectrum_rows(d, limit):
+    for row in spectrum_rows(d, order[:limit]):
         table.add_row(*row)
     text = io.StringIO()
     Console(file=text, width=120, color_system=None).print(table)

@@ -141,13 +141,16 @@ class Layout:
         """Tensors of `values`, in order.
 
         Raises:
+            TypeError: If they are not real numbers.
             ValueError: If `values` do not have this layout.
         """
         found = {(group, part): t for group, _, tensors in _named(values)[0] for part, t in tensors}
         wanted = {(group.name, part.name): part.shape for group in self.groups for part in group.parts}
         if found.keys() == wanted.keys():  # in whatever order
             found = {key: found[key] for key in wanted}
-        shapes = [tensor_shape(t) for t in found.values()]
+        for (group, part), tensor in found.items():
+            _real(f"{group}/{part}", tensor)
+        shapes = [_part(group, part, t).shape for (group, part), t in found.items()]
         if shapes != list(wanted.values()) or found.keys() != wanted.keys():
             difference = self.difference(Layout.of(values))
             if difference is not None:
@@ -252,6 +255,11 @@ def _array(value: Any) -> Any:
 
 
 def _part(place: str, name: str, tensor: Any) -> Part:
+    return Part(name, tensor_shape(tensor), _real(place, tensor))
+
+
+def _real(place: str, tensor: Any) -> str:
+    """Name of the dtype of real numbers."""
     try:
         dtype = precision(tensor)
     except (AttributeError, TypeError, ValueError):  # what Keras has no name for
@@ -262,4 +270,4 @@ def _part(place: str, name: str, tensor: Any) -> Part:
             f"values must be real numbers, got {of} in {place.strip('/')!r}. Pass arrays or tensors of them, "
             "or a dict or list of such."
         )
-    return Part(name, tensor_shape(tensor), dtype)
+    return dtype

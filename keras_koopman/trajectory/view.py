@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from .. import _checks
 from ..backend import complex_like
-from ..linalg import factor_gram, gram_floor, raw_gram
+from ..linalg import factor_gram, gram_floor, raw_gram, scaled_floor
 from ..spectrum.decompose import check_gram, check_motion, check_options
 from ..spectrum.decomposition import KoopmanDecomposition, decompose_factor
 
@@ -181,10 +181,13 @@ class TrajectoryView:
             factor = factor_gram(np.block([[gram, cross[:, None]], [cross[None, :], np.array([[square]])]]))
             factor, reference = factor[:, :-1], factor[:, -1]
         check_motion(factor, bool(center), "snapshots", reference)
+        # Centred columns may be as short as they like: they are scaled only as far as their rounding allows.
+        norms = np.sqrt(np.maximum(np.diag(gram), 0.0))
+        floor = gram_floor(count, error) if center else scaled_floor(norms, error)
         return decompose_factor(
             factor,
             rank=limit,
-            tol=max(tol, gram_floor(count, error)),
+            tol=max(tol, floor),
             delays=delays,
             center=bool(center),
             dt=dt,

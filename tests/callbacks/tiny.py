@@ -48,6 +48,14 @@ def snapshots(trajectory):
     return np.stack([flat(trajectory.combine(row)) for row in np.eye(len(trajectory))])
 
 
+def dataset(counted):
+    """The batches as a tf.data.Dataset whose size is known, or not."""
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
+    return data if counted else data.filter(lambda *_: True)
+
+
 class Hook(keras.callbacks.Callback):
     """Calls functions of (callback, index, logs) at hooks of the names given."""
 

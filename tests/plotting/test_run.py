@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from keras_koopman.plotting.run import read_run, run_names
+from keras_koopman.plotting.names import run_names
+from keras_koopman.plotting.run import read_run
 from keras_koopman.plotting.words import headline
 from keras_koopman.trajectory.store import TrajectoryStore
 from tests.plotting.stores import make_store, save_path
