@@ -39,7 +39,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             or a list of such callables that return dicts. Defaults to all trainable weights.
         store: Folder, by custom `name.zarr`, in which each snapshot is kept as it is taken. If it exists, it
             is resumed. With `keras.callbacks.BackupAndRestore`, listed after the recorder, an interrupted
-            run goes on where its backup stands. Defaults to None.
+            run goes on where its backup stands; of means, if `record_freq` divides the batches of an epoch.
+            Defaults to None.
 
     Raises:
         TypeError: If an argument has the wrong type.

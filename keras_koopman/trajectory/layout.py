@@ -108,7 +108,7 @@ class Layout:
     @property
     def block(self) -> int:
         """How many numbers stand in a block: in more blocks the rounding within them averages out better."""
-        return 768 if self.size >= 2**19 else 384 if self.size >= 2**17 else 192
+        return 768 if self.size >= 900_000 else 384 if self.size >= 2**18 else 192
 
     @property
     def blocks(self) -> tuple[int, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import sys
 from collections import deque
 from collections.abc import Iterable
 from typing import Any, Literal
@@ -90,7 +91,7 @@ class Trajectory:
         self._layout: Layout | None = None
         self._rows: SnapshotWindow | None = None
         self._pack: Any = None
-        self._times: deque[float] = deque(maxlen=window)
+        self._times: deque[float] = deque(maxlen=min(window, sys.maxsize))
         self._appended = 0  # those that have left the window too
         self._origin_time: float | None = None
         self._mean: _Mean | None = None
@@ -384,7 +385,7 @@ class Trajectory:
         if self._rows is None or not self._times:
             return np.zeros((0, 0)), 0.0
         with float64_allowed():
-            return self._rows.products()[chosen].sum(axis=0), self._rows.error
+            return self._rows.products()[chosen].sum(axis=0), self._rows.error(chosen)
 
     def _reference_products(self, group: str | Iterable[str]) -> tuple[Real, float]:
         """Inner products `<w_ref, u_i>` and `|w_ref|^2` of some groups."""

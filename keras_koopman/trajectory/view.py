@@ -166,7 +166,7 @@ class TrajectoryView:
                 warnings.warn(
                     f"Snapshots are not evenly spaced in time (from {spacing.min():g} to {spacing.max():g}): "
                     "eigenvalues are per snapshot, half-lives use the mean. Record at equal times.",
-                    stacklevel=2,
+                    stacklevel=3,
                 )
         delays, tol, dt = check_options(count, delays, tol, self._trajectory._dtype, dt)
         size = self._trajectory._size(chosen)
