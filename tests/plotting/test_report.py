@@ -151,10 +151,16 @@ def test_some_runs_without_a_spectrum(tmp_path):
 def test_same_page_whatever_matplotlib_is_set_to(tmp_path):
     mpl = pytest.importorskip("matplotlib")
     store = make_store(tmp_path / "run.zarr")
-    first = write_report(store, tmp_path / "a.html").read_text("utf-8")
+
+    def page(stores):
+        # Names of clip paths are hashes of coordinates, which may differ in the last digit.
+        text = write_report(stores, tmp_path / "page.html").read_text("utf-8")
+        return re.sub(r"\bp[0-9a-f]{10}\b", "clip", text)
+
+    first = page(store)
     with mpl.rc_context({"font.size": 23.0, "axes.facecolor": "red"}):
         before = dict(mpl.rcParams)
-        assert write_report([store], tmp_path / "b.html").read_text("utf-8") == first
+        assert page([store]) == first
         assert dict(mpl.rcParams) == before
 
 
