@@ -9,8 +9,6 @@ from keras import ops
 
 import keras_koopman as kk
 
-pytestmark = pytest.mark.contract
-
 # Of long float32 snapshots inner products are known to this share of |u||v|.
 BOUND = 1e-8
 # The rounding of w - w_ref averages out over the weights; here there are few.
@@ -61,6 +59,7 @@ def test_gram_of_the_last_snapshots(window, count, ask):
     assert gram_error(trajectory.gram, path[-window:]) < FEW
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("size", [70_000, 150_000, 600_000])
 def test_float32_products_keep_their_bound(size):
     """Strongly correlated rows are the hard case: all products have one sign."""
@@ -82,6 +81,7 @@ FORMS = {
 }
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("form", FORMS)
 def test_every_form_of_values(form):
     path = walk(9, 24)
@@ -106,6 +106,7 @@ def test_groups_have_their_own_gram():
         trajectory.gram_of("c")
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("dtype", ["float64", "float16", "bfloat16", "int32"])
 def test_other_precisions(dtype):
     path = ops.cast(np.round(8 * walk(6, 50)), "float32" if dtype == "float64" else dtype)
@@ -132,6 +133,7 @@ def test_increments_far_from_zero(ask):
     assert gram_error(trajectory.gram, path[-20:]) < FEW
 
 
+@pytest.mark.contract
 @pytest.mark.parametrize("ask", [0, 1, 4])
 def test_shrinking_steps_move_the_reference(ask):
     rng = np.random.default_rng(0)
@@ -161,6 +163,7 @@ def test_displacements_from_a_given_origin():
         trajectory.set_origin(path[0])
 
 
+@pytest.mark.contract
 def test_means():
     path = walk(12, 80, far=3)
     trajectory = kk.Trajectory()
@@ -190,6 +193,7 @@ def test_a_mean_survives_a_move_of_the_reference():
     np.testing.assert_allclose(flat(trajectory.latest()), far, atol=1e-5)
 
 
+@pytest.mark.contract
 def test_spectrum_is_that_of_the_same_matrix():
     rng = np.random.default_rng(0)
     rates = np.array([1.0, 0.9, 0.6])
@@ -224,6 +228,7 @@ def test_spectrum_of_one_group():
     assert trajectory.decompose("fast").mode(0).keys() == {"slow", "fast"}
 
 
+@pytest.mark.contract
 def test_complex_modes():
     angle = 0.3 * np.arange(8)
     path = np.stack([np.cos(angle), np.sin(angle)], axis=1)
