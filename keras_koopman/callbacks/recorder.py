@@ -160,7 +160,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._clock.begin_epoch(epoch)
         if self._clock.interval is None and self._sampled:
             # Samples of an epoch that was broken off.
-            self._sampled, self.trajectory._mean = False, None
+            self._sampled = False
+            self.trajectory.drop_mean()
 
     def on_train_batch_end(self, batch: int, logs: dict[str, Any] | None = None) -> None:
         """Count; sample the mean and record when due."""

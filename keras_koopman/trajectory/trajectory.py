@@ -150,6 +150,10 @@ class Trajectory:
         with float64_allowed():
             self._mean.add(self._row(values, self._mean.reference))
 
+    def drop_mean(self) -> None:
+        """Forget what was accumulated since the last mean."""
+        self._mean = None
+
     def append_mean(self, time: float | None = None) -> int:
         """Record the mean of what was accumulated since the last one.
 

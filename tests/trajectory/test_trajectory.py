@@ -179,6 +179,22 @@ def test_means():
         trajectory.append_mean()
 
 
+def test_a_refused_value_leaves_the_mean_as_it_was():
+    trajectory = kk.Trajectory()
+    with pytest.raises(ValueError, match="finite"):
+        trajectory.accumulate(np.array([np.nan]))
+    trajectory.accumulate(np.array([1.0]))
+    with pytest.raises(ValueError, match="finite"):
+        trajectory.accumulate(np.array([np.inf]))
+    trajectory.accumulate(np.array([3.0]))
+    assert trajectory.append_mean() == 2
+    trajectory.accumulate(np.array([9.0]))
+    trajectory.drop_mean()
+    with pytest.raises(ValueError, match="nothing was accumulated"):
+        trajectory.append_mean()
+    assert flat(trajectory.latest()) == pytest.approx([2.0])
+
+
 def test_a_mean_survives_a_move_of_the_reference():
     rng = np.random.default_rng(0)
     far, direction = 1 + rng.standard_normal((2, 300)).astype(np.float32)
