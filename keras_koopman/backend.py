@@ -88,6 +88,18 @@ def greater_of(a: Any, b: Any) -> Any:
     return ops.where(a > b, a, b + ops.zeros_like(a))
 
 
+def segment_sum(values: Any, segments: NDArray[np.int32], count: int) -> Any:
+    """Sums of rows of a float64 tensor by segment, `(count, ...)`."""
+    if engine() != "torch":
+        return ops.segment_sum(values, segments, count)
+    # Keras's own adds up in float32 on torch.
+    import torch
+
+    index = torch.as_tensor(segments, dtype=torch.int64, device=values.device)
+    empty = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
+    return empty.index_add(0, index, values)
+
+
 def complex_like(real: Any, imaginary: Any) -> Any:
     """Complex numbers from two arrays or tensors, or from two dicts or lists of them."""
     if isinstance(real, dict):

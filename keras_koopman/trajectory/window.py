@@ -17,7 +17,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from ..backend import compiled, float64_allowed, to_host
+from ..backend import compiled, float64_allowed, segment_sum, to_host
 
 Real = NDArray[np.float64]
 
@@ -50,7 +50,7 @@ def kernels(blocks: tuple[int, ...], dtype: str) -> Kernels:
     group_of_block = np.repeat(np.arange(len(blocks)), blocks).astype(np.int32)
 
     def by_group(sums: Any) -> Any:
-        return ops.segment_sum(ops.cast(sums, "float64"), group_of_block, len(blocks))
+        return segment_sum(ops.cast(sums, "float64"), group_of_block, len(blocks))
 
     @compiled(xla=False)
     def chunk_row(chunk: Any, row: Any) -> Any:
