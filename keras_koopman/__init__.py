@@ -1,6 +1,7 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import callbacks, observables, plotting
+from . import callbacks, observables, optimizers, plotting, pruning, schedules
+from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
     KoopmanDecomposition,
@@ -22,6 +23,10 @@ __all__ = [
     "decompose",
     "dmd_operator",
     "observables",
+    "optimizers",
     "plotting",
+    "prune",
+    "pruning",
+    "schedules",
     "spectrum_distance",
 ]

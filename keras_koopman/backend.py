@@ -30,6 +30,15 @@ def precision(value: Any) -> str:
     return str(keras.backend.standardize_dtype(value.dtype))
 
 
+def read(variable: Any) -> Any:
+    """What a variable holds now. `ops.convert_to_tensor` leaves it unread on TensorFlow."""
+    if engine() == "tensorflow":
+        import tensorflow as tf
+
+        return tf.convert_to_tensor(getattr(variable, "value", variable))
+    return keras.ops.convert_to_tensor(variable)
+
+
 def to_host(value: Any) -> NDArray[np.float64]:
     """A small tensor as a float64 array."""
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
@@ -80,6 +89,58 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
             return build(engine())(*args)
 
     return call
+
+
+def ordered_bits(values: Any) -> Any:
+    """Float32 numbers as int32 in the same order; zeros are equal, NaN is beyond infinity."""
+    values = values + 0.0  # -0 becomes 0
+    if engine() == "tensorflow":
+        import tensorflow as tf
+
+        bits = tf.bitcast(values, tf.int32)
+    elif engine() == "jax":
+        import jax
+
+        bits = jax.lax.bitcast_convert_type(values, "int32")
+    else:
+        import torch
+
+        bits = values.view(torch.int32)
+    # The bits of a negative number rise as it falls.
+    return ops.where(bits < 0, ops.bitwise_xor(bits, 0x7FFFFFFF), bits)
+
+
+def compiled_within(function: F) -> Any:
+    """A function of tensors for use within a step that the engine may or may not compile.
+
+    TensorFlow runs its graphs op by op unless told otherwise, which is slow for loops over long tensors;
+    JAX compiles the whole step, and torch none of it.
+    """
+
+    @functools.cache
+    def with_xla() -> Any:
+        import tensorflow as tf
+
+        return tf.function(functools.partial(function), jit_compile=True, autograph=False)
+
+    @functools.wraps(function)
+    def call(*args: Any) -> Any:
+        return with_xla()(*args) if engine() == "tensorflow" else function(*args)
+
+    return call
+
+
+def concrete_number(variable: keras.Variable) -> int | None:
+    """The whole number that a variable holds now, also while a step is traced; None if it cannot be read."""
+    try:
+        if engine() == "tensorflow":
+            import tensorflow as tf
+
+            with tf.init_scope():
+                return int(keras.ops.convert_to_numpy(variable))
+        return int(np.asarray(variable._value))
+    except Exception:
+        return None
 
 
 def greater_of(a: Any, b: Any) -> Any:

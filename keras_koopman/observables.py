@@ -6,7 +6,6 @@ made: the trainable weights, and a random projection of them for models whose wi
 
 from __future__ import annotations
 
-import fnmatch
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from . import _checks
+from . import _checks, _patterns
 
 __all__ = ["RandomProjection", "TrainableWeights"]
 
@@ -45,9 +44,9 @@ class TrainableWeights:
         exclude: str | Sequence[str] | None = None,
         layers: str | Sequence[str] | None = None,
     ) -> None:
-        self.include = _names("include", include)
-        self.exclude = _names("exclude", exclude) or ()
-        self.layers = _names("layers", layers)
+        self.include = _patterns.names("include", include)
+        self.exclude = _patterns.names("exclude", exclude) or ()
+        self.layers = _patterns.names("layers", layers)
 
     def __call__(self, model: keras.Model) -> dict[str, dict[str, Any]]:
         """Weights of `model`: layer -> name -> tensor.
@@ -55,13 +54,24 @@ class TrainableWeights:
         Raises:
             ValueError: If the model is not built, has no trainable weights, or none is chosen.
         """
-        groups: dict[str, dict[str, Any]] = {}
+        return {
+            layer: {name: variable.value for name, variable in group.items()}
+            for layer, group in self.named(model).items()
+        }
+
+    def named(self, model: keras.Model) -> dict[str, dict[str, keras.Variable]]:
+        """Variables of `model` in the places that their values have in a snapshot.
+
+        Raises:
+            ValueError: As a call.
+        """
+        groups: dict[str, dict[str, keras.Variable]] = {}
         for variable in self.variables(model):
             layer, _, name = variable.path.removeprefix(f"{model.name}/").rpartition("/")
             group = groups.setdefault(layer or variable.name, {})
             # Two weights of a layer may bear one name: a number tells them apart.
             numbered = (f"{name}_{i}" for i in itertools.count(len(group)))
-            group[next(n for n in itertools.chain([name], numbered) if n not in group)] = variable.value
+            group[next(n for n in itertools.chain([name], numbered) if n not in group)] = variable
         return groups
 
     def variables(self, model: keras.Model) -> list[keras.Variable]:
@@ -95,12 +105,9 @@ class TrainableWeights:
         return chosen
 
     def _takes(self, path: str) -> bool:
-        def fits(patterns: Sequence[str]) -> bool:
-            return any(fnmatch.fnmatchcase(path, pattern) for pattern in patterns)
-
         return (
-            (self.include is None or fits(self.include))
-            and not fits(self.exclude)
+            (self.include is None or _patterns.fits(path, self.include))
+            and not _patterns.fits(path, self.exclude)
             and (self.layers is None or not set(path.split("/")[:-1]).isdisjoint(self.layers))
         )
 
@@ -179,13 +186,3 @@ class RandomProjection:
         columns = _checks.whole_number("columns", columns, least=1)
         p = _checks.real_number("probability", probability, 0, 1)
         return float((np.sqrt(columns) + np.sqrt(2 * np.log(2 / (1 - p)))) / np.sqrt(self.dim))
-
-
-def _names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...] | None:
-    """One or several names as a tuple."""
-    if value is None:
-        return None
-    names = (value,) if isinstance(value, str) else tuple(value)
-    if not names or not all(isinstance(name, str) for name in names):
-        raise TypeError(f"{argument} must be a name or several, got {value!r}.")
-    return names

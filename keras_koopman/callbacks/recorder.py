@@ -98,6 +98,17 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._new_fit = False
         self._in_fit = False
         self._sampled = False
+        self._followers: list[weakref.WeakMethod[Callable[[TrajectoryRecorder], None]]] = []
+
+    @property
+    def in_fit(self) -> bool:
+        """Whether a `fit` is under way with this recorder among its callbacks."""
+        return self._in_fit
+
+    def subscribe(self, follower: Callable[[TrajectoryRecorder], None]) -> None:
+        """Call a bound method, with the recorder, after each record; for as long as its object lives."""
+        if follower not in [known() for known in self._followers]:
+            self._followers.append(weakref.WeakMethod(follower))
 
     @property
     def unit(self) -> str:
@@ -135,6 +146,11 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._write(time, {**(logs or {}), **figures})
         if logs is not None:
             logs.update(figures)
+        self._followers = [known for known in self._followers if known() is not None]
+        for known in self._followers:
+            follower = known()
+            if follower is not None:
+                follower(self)
         return True
 
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:

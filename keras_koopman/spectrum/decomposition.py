@@ -143,6 +143,20 @@ class KoopmanDecomposition:
             coefficients[first : first + columns] += 1 / columns
         return np.ascontiguousarray(coefficients)
 
+    def sum_ahead(self, steps: float) -> Real:
+        """`(m + 1,)` weights of the snapshots in the sum of the next `steps` predictions.
+
+        Of increments, this is the displacement ahead. Modes that grow are held at their size. Without delays
+        or centring.
+        """
+        modulus = np.abs(self.eigenvalues)
+        held = self.eigenvalues / np.maximum(modulus, 1.0)
+        gap = held - 1
+        near = np.abs(gap) < 1e-8
+        total = np.where(near, steps, held * (held**steps - 1) / np.where(near, 1, gap))
+        on_columns = self._pairs.coefficients @ (total * self._state)
+        return np.ascontiguousarray(self._on_snapshots(on_columns[:, None], block=0)[:, 0].real)
+
     def predict(self, steps: float | Sequence[float]) -> Any:
         """Predicted snapshot, `steps` steps after the last one.
 

@@ -82,3 +82,31 @@ def leading_mode(decomposition: KoopmanDecomposition, trust: float = TRUST) -> i
     modulus = np.abs(decomposition.eigenvalues)
     trusted = trusted_modes(decomposition, trust)
     return int(trusted[np.argmax(modulus[trusted])]) if len(trusted) else None
+
+
+def explained_share(increments: Real) -> float | None:
+    """Share of the motion that follows from the increment before: `1 - r^2`.
+
+    `(sum_t <d_t, d_{t+1}>)^2 / (sum_t |d_t|^2 sum_t |d_{t+1}|^2)`, with r the relative residual of the
+    rank-one DMD of the increments. 1: each increment is the one before times a number; 0: nothing
+    follows. Increments that turn back on themselves count as unexplained.
+
+    Args:
+        increments: `(k, k)` inner products of successive increments.
+
+    Returns:
+        The share; None with fewer than three increments, or if they do not move.
+
+    Example:
+    >>> import numpy as np
+    >>> d = 0.5 ** np.arange(5)
+    >>> round(explained_share(np.outer(d, d)), 12)
+    1.0
+    """
+    if len(increments) < 3:
+        return None
+    before, after = float(np.trace(increments[:-1, :-1])), float(np.trace(increments[1:, 1:]))
+    if before <= 0 or after <= 0:
+        return None
+    follows = max(float(np.trace(increments, offset=1)), 0.0)
+    return min(follows**2 / (before * after), 1.0)

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
-from rich.box import SIMPLE
-from rich.console import Console
-from rich.table import Table
+
+from .._table import text_table
 
 if TYPE_CHECKING:
     from .decomposition import KoopmanDecomposition
@@ -48,15 +46,7 @@ def spectrum_rows(decomposition: KoopmanDecomposition, modes: Iterable[int]) -> 
 def spectrum_table(decomposition: KoopmanDecomposition, order: NDArray[np.intp], limit: int) -> str:
     """The table of `KoopmanDecomposition.summary`: the first `limit` modes in an order."""
     d = decomposition
-    table = Table(*HEADINGS, box=SIMPLE, pad_edge=False)
-    for column in table.columns:
-        column.justify = "right"
-        column.no_wrap = True
-    for row in spectrum_rows(d, order[:limit]):
-        table.add_row(*row)
-    text = io.StringIO()
-    Console(file=text, width=120, color_system=None).print(table)
-    lines = [line.rstrip() for line in text.getvalue().splitlines() if line.strip()]
+    lines = text_table(HEADINGS, spectrum_rows(d, order[:limit]))
     if d.rank > limit:
         lines.append(f"... and {d.rank - limit} more")
     return "\n".join([f"Koopman spectrum, rank {d.rank} from {d._count} snapshots, dt = {d.dt:g}", *lines])

@@ -1,0 +1,5 @@
+"""Optimizers that prune."""
+
+from .pruning import PruningOptimizer
+
+__all__ = ["PruningOptimizer"]

@@ -1,0 +1,391 @@
+"""`PruningOptimizer`: prunes a model while another optimizer trains it."""
+
+from __future__ import annotations
+
+import weakref
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import keras
+from keras import ops
+
+from .. import _checks, _patterns
+from ..backend import compiled_within, read
+from ..pruning import criteria, shares
+from ..pruning.criteria import Criterion, TrajectoryCriterion
+from ..pruning.masks import Scores, choose, zeroed
+from ..pruning.plan import Structure, checked_structure, group_sparsity, plan
+from ..schedules import Schedule
+from .running import innermost, running
+from .state import PruningState, Slots, make_state
+from .watching import Watch
+
+
+@keras.saving.register_keras_serializable("keras_koopman")
+class PruningOptimizer(keras.optimizers.Optimizer):
+    """Trains with another optimizer and prunes on the way: pass it to `compile` in its place.
+
+    Masks are variables of this optimizer: no layer is wrapped, no callback is needed, they are saved and
+    loaded with the model, and what is exported knows nothing of them. After every step the pruned weights
+    are exact zeros; once gone, they stay gone. A step is one call of `apply`; schedule and criterion run
+    inside the compiled step.
+
+    Under mixed precision the order is `LossScaleOptimizer(PruningOptimizer(inner))`, which `compile` makes
+    by itself. `use_ema`, clipping, weight decay and gradient accumulation are set on the inner optimizer.
+
+    Args:
+        inner: Optimizer that trains, or its name.
+        schedule: Sparsity for each step, of `kk.schedules`.
+        criterion: Which weights go first: `"magnitude"`, `"magnitude_displacement"`, `"movement"`,
+            `"random"`, an object of `kk.pruning`, or a function `(weights, state) -> scores` of one
+            tensor, the lowest first. Defaults to `"magnitude"`.
+        share: How the sparsity is divided over the layers: `"global"`, the lowest scores wherever they are;
+            `"uniform"`, the same sparsity everywhere; `"erk"`, small layers keep more (densities as the
+            sum of the dimensions to their product); or a criterion, whose global ranking decides. No layer
+            falls below a fifth of what `"uniform"` would leave it; a warning names one that would have.
+            Defaults to `"global"`.
+        include: Patterns, as in a shell, of the paths of weights to prune, like `"*kernel"` or
+            `"encoder/*"`. Defaults to None: all kernels; biases, normalisation and embeddings are left
+            alone.
+        exclude: Patterns of paths to leave alone.
+        structure: None for single weights; `"n:m"` keeps n of m weights in a row along the inputs;
+            `(rows, columns)` prunes blocks; `"unit"` prunes whole neurons and filters with their bias,
+            scale and offset, leaves the outputs alone, and sparsity is the share of units. Defaults to None.
+        update_freq: Steps between updates of the masks on the ramp; the last step of the ramp always
+            updates them. Defaults to None: a twentieth of the ramp.
+        name: Of the optimizer. Defaults to `"pruning"`.
+
+    Raises:
+        TypeError: If an argument has the wrong type.
+        ValueError: If an argument is out of range; when it is built, if nothing can be pruned; before the
+            first step, if a criterion or a schedule needs a recorder and there is none.
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_koopman as kk
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> schedule = kk.schedules.PolynomialSparsity(0.0, 0.75, begin_step=2, end_step=8)
+    >>> model.compile(kk.optimizers.PruningOptimizer("adam", schedule), "mse")
+    >>> history = model.fit(np.ones((80, 8)), np.ones((80, 4)), batch_size=8, verbose=0)
+    >>> int((keras.ops.convert_to_numpy(model.layers[0].kernel) == 0).sum())  # of 32
+    24
+    """
+
+    def __init__(
+        self,
+        inner: keras.optimizers.Optimizer | str,
+        schedule: Schedule,
+        criterion: str | Criterion | Any = "magnitude",
+        share: str | Criterion = "global",
+        include: str | Sequence[str] | None = None,
+        exclude: str | Sequence[str] | None = None,
+        structure: Structure = None,
+        update_freq: int | None = None,
+        name: str = "pruning",
+    ) -> None:
+        super().__init__(learning_rate=0.0, name=name)
+        self.inner_optimizer = _checked_inner(inner)
+        if not isinstance(schedule, Schedule):
+            raise TypeError(
+                f"schedule must be one of kk.schedules, got {schedule!r} of type {type(schedule).__name__}. "
+                "Take PolynomialSparsity(0.0, 0.9, begin_step, end_step), or make a subclass of Schedule."
+            )
+        self.schedule = schedule
+        self.criterion = criteria.get("criterion", criterion)
+        if isinstance(share, str) and share not in (*shares.NAMES, *criteria.BY_NAME):
+            raise ValueError(
+                f"share must be one of {', '.join(map(repr, shares.NAMES))} or a criterion, got {share!r}."
+            )
+        self.share = share if share in shares.NAMES else criteria.get("share", share)
+        self.include = _patterns.names("include", include)
+        self.exclude = _patterns.names("exclude", exclude) or ()
+        self.structure = checked_structure(structure)
+        most = group_sparsity(self.structure)
+        if most < 1.0 and abs(schedule.target - most) > 1e-6:
+            raise ValueError(
+                f"structure={structure!r} ends at a sparsity of {most:g}, the schedule at "
+                f"{schedule.target:g}. Give the schedule {most:g}, or another structure."
+            )
+        if update_freq is not None:
+            update_freq = _checks.whole_number("update_freq", update_freq, least=1)
+        self.update_freq = update_freq or schedule.default_update_freq()
+        self._model: weakref.ref[keras.Model] | None = None
+        self._state: PruningState | None = None
+        self._watch = Watch(self)
+        self._choose = compiled_within(self._new_masks)
+
+    # --- what an optimizer is asked for, and the inner one knows ---
+
+    @property
+    def variables(self) -> list[keras.Variable]:
+        """Its own variables, then those of the inner optimizer."""
+        return [*self._variables, *self.inner_optimizer.variables]
+
+    @property
+    def iterations(self) -> Any:
+        """Updates that the inner optimizer has made."""
+        return self.inner_optimizer.iterations
+
+    @property
+    def learning_rate(self) -> Any:
+        """That of the inner optimizer."""
+        return self.inner_optimizer.learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, learning_rate: Any) -> None:
+        self.inner_optimizer.learning_rate = learning_rate
+
+    @property
+    def _model_variables_moving_average(self) -> Any:
+        # Where keras.callbacks.SwapEMAWeights looks; missing without use_ema, as on any optimizer.
+        return self.inner_optimizer._model_variables_moving_average
+
+    def scale_loss(self, loss: Any) -> Any:
+        """As the inner optimizer does."""
+        return self.inner_optimizer.scale_loss(loss)
+
+    def exclude_from_weight_decay(self, *args: Any, **kwargs: Any) -> None:
+        """Passed on to the inner optimizer."""
+        self.inner_optimizer.exclude_from_weight_decay(*args, **kwargs)
+
+    # --- building ---
+
+    def build_for(self, model: keras.Model) -> None:
+        """Build for the trainable weights of a model; in a loop of your own, for `structure="unit"`.
+
+        Raises:
+            ValueError: If nothing can be pruned.
+        """
+        self._model = weakref.ref(model)
+        self.build(model.trainable_variables)
+
+    def build(self, variables: Iterable[keras.Variable]) -> None:
+        """Make the variables.
+
+        Raises:
+            ValueError: If nothing can be pruned.
+        """
+        if self.built:
+            return
+        variables = list(variables)
+        model = self._model() if self._model is not None else running(self).model
+        found = plan(variables, self.structure, self.include, self.exclude, model)
+        schedule: Any = self.schedule
+        figures = schedule.initial_figures() if hasattr(schedule, "initial_figures") else {}
+        self._state = make_state(
+            found, variables, self.criterion, self.share, figures, add_variable=self.add_variable
+        )
+        self.inner_optimizer.build(variables)
+        super().build(variables)
+
+    # --- a step ---
+
+    def apply(self, grads: Sequence[Any], trainable_variables: Sequence[Any] | None = None) -> None:
+        """One step: the inner optimizer's on what is left, then the masks.
+
+        Args:
+            grads: gradients, one for each variable.
+            trainable_variables: Defaults to those for which the optimizer was built.
+
+        Raises:
+            ValueError: If they do not fit, or a recorder is needed and missing.
+        """
+        grads = list(grads)
+        if not grads:
+            return
+        if trainable_variables is None:
+            if not self.built:
+                raise ValueError(
+                    "the optimizer is not built: it does not know to which variables the gradients belong. "
+                    "Call optimizer.build(model.trainable_variables) first."
+                )
+            variables = self._trainable_variables
+        else:
+            variables = list(trainable_variables)
+            if not self.built:
+                self.build(variables)
+            self._check_variables_are_known(variables)
+        if len(grads) != len(variables):
+            raise ValueError(f"grads must be one for each of {len(variables)} variables, got {len(grads)}.")
+        self._watch.before_step()
+        state = self._state
+        assert state is not None
+        gradients: dict[int, Any] = {
+            self._get_variable_index(v): g for v, g in zip(variables, grads, strict=True)
+        }
+        for index, mask in state.masked():
+            if gradients.get(index) is not None:
+                gradients[index] = zeroed(mask, read(gradients[index]))
+        step = read(self._iterations) + 0  # torch would count on in place
+        slots = [
+            (kept, self._updated(criterion, kept, index, gradients, step))
+            for criterion, all_kept in self._criteria()
+            for kept, index in zip(all_kept, state.scored, strict=True)
+        ]
+        self.inner_optimizer.apply(
+            [gradients[self._get_variable_index(v)] for v in variables], trainable_variables=variables
+        )
+        for kept, new in slots:
+            for name, value in new.items():
+                kept[name].assign(value)
+        self._iterations.assign_add(1)
+        self._update_masks(state, step + 1)
+        self._zero_out(state)
+
+    def _criteria(self) -> list[tuple[Criterion, Slots]]:
+        """Each criterion with what is kept for it."""
+        assert self._state is not None
+        found = [(self.criterion, self._state.slots)]
+        if isinstance(self.share, Criterion):
+            found.append((self.share, self._state.share_slots))
+        return found
+
+    def _scored_variables(self) -> list[keras.Variable]:
+        return [self._trainable_variables[index] for index in self._state.scored] if self._state else []
+
+    def _updated(
+        self, criterion: Criterion, kept: dict[str, Any], index: int, gradients: dict[int, Any], step: Any
+    ) -> dict[str, Any]:
+        """New values of what a criterion keeps for one tensor; only of what it changes."""
+        gradient = gradients.get(index)
+        if not kept or gradient is None or type(criterion).update is Criterion.update:
+            return {}
+        weight = ops.cast(self._trainable_variables[index], "float32")
+        before = {name: read(variable) for name, variable in kept.items()}
+        return criterion.update(before, weight, ops.cast(gradient, "float32"), step)
+
+    def _update_masks(self, state: PruningState, step: Any) -> None:
+        """New masks, if they are due after step number `step`."""
+        schedule = self.schedule
+        figures = {name: read(variable) for name, variable in state.figures.items()}
+        progress = schedule.progress(step)
+        if figures:
+            figures = schedule.advance(figures, step)  # type: ignore[attr-defined]
+            progress = figures["progress"]
+            for name, value in figures.items():
+                state.figures[name].assign(value)
+        on_ramp = ops.logical_and(step >= schedule.begin_step, step <= schedule.end_step)
+        regular = (step - schedule.begin_step) % self.update_freq == 0
+        due = ops.logical_and(on_ramp, ops.logical_or(regular, step == schedule.end_step))
+        sparsity = schedule.at(step, progress) / group_sparsity(self.structure)
+        masks = [read(mask) for mask in state.masks]
+        counters = [read(c) for c in (state.floored, state.failed, state.early)]
+
+        def update() -> Any:
+            scores, early = self._scores(state, self.criterion, state.slots)
+            ranked = scores
+            if isinstance(self.share, Criterion):
+                ranked, also = self._scores(state, self.share, state.share_slots)
+                early = early + also
+            new, floored, failed = self._choose(scores, ranked, masks, sparsity)
+            return new, [counters[0] + floored, counters[1] + failed, counters[2] + early]
+
+        new, counted = ops.cond(due, update, lambda: (masks, counters))
+        for variable, value in zip(
+            [*state.masks, state.floored, state.failed, state.early], [*new, *counted], strict=True
+        ):
+            variable.assign(value)
+
+    def _scores(self, state: PruningState, criterion: Criterion, slots: Slots) -> tuple[Scores, Any]:
+        """Scores of each scored tensor of each target; and 1 if |w| had to stand in for them, else 0."""
+        follows = isinstance(criterion, TrajectoryCriterion)
+        ready = read(state.ready) > 0
+        found: Scores = []
+        number = 0
+        for target, mask in zip(state.targets, state.masks, strict=True):
+            own = []
+            on_members = target.on_members(read(mask))
+            for index in target.scored:
+                weight = ops.cast(self._trainable_variables[index], "float32")
+                kept = {name: read(v) for name, v in slots[number].items()}
+                alive = ops.broadcast_to(on_members[target.members.index(index)], weight.shape)
+                scores = criterion.scores(weight, {**kept, "mask": alive, "number": number})
+                if tuple(scores.shape) != tuple(weight.shape):
+                    raise ValueError(
+                        f"criterion {criterion!r} gave scores of shape {tuple(scores.shape)} for weights of "
+                        f"shape {tuple(weight.shape)}. Give one score for each weight."
+                    )
+                scores = ops.cast(scores, "float32")
+                own.append(ops.where(ready, scores, ops.abs(weight)) if follows else scores)
+                number += 1
+            found.append(own)
+        return found, ops.cast(ops.logical_not(ready), "int32") if follows else ops.zeros((), "int32")
+
+    def _new_masks(self, scores: Scores, ranked: Scores, masks: list[Any], sparsity: Any) -> Any:
+        assert self._state is not None
+        share = self.share if isinstance(self.share, str) else "global"
+        return choose(self._state.targets, share, scores, ranked, masks, sparsity)
+
+    def _zero_out(self, state: PruningState) -> None:
+        """Zeros where the masks are; in the moving averages too, which may be written back."""
+        averages = self.inner_optimizer._model_variables_moving_average if self._has_average() else None
+        for index, mask in state.masked():
+            variable = self._trainable_variables[index]
+            variable.assign(zeroed(mask, read(variable)))
+            if averages is not None and averages[index] is not None:
+                averages[index].assign(zeroed(mask, read(averages[index])))
+
+    def _has_average(self) -> bool:
+        return bool(getattr(self.inner_optimizer, "use_ema", False))
+
+    def finalize_variable_values(self, var_list: Sequence[Any]) -> None:
+        """End of a fit: averages, if the inner optimizer keeps them, with exact zeros; and warnings."""
+        if not self._watch.note_steps():
+            return  # on JAX, where a step that failed has taken the values along: its error is on the way
+        self.inner_optimizer.finalize_variable_values(var_list)
+        if self._state is not None and self._has_average():
+            self._zero_out(self._state)
+        self._watch.after_fit()
+
+    def load_own_variables(self, store: Any) -> None:
+        """Take up the state that was saved."""
+        super().load_own_variables(store)
+        self._watch.note_steps()
+
+    @property
+    def pruned(self) -> PruningState | None:
+        """Targets, masks and reasons, for the report; None before it is built."""
+        return self._state
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments from which `from_config` makes an equal optimizer; recorders are asked for anew."""
+        serialize = keras.saving.serialize_keras_object
+        return {
+            "inner": serialize(self.inner_optimizer),
+            "schedule": serialize(self.schedule),
+            "criterion": serialize(self.criterion),
+            "share": self.share if isinstance(self.share, str) else serialize(self.share),
+            "include": self.include,
+            "exclude": self.exclude or None,
+            "structure": self.structure,
+            "update_freq": self.update_freq,
+            "name": self.name,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> PruningOptimizer:
+        """The optimizer that `get_config` described."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("inner", "schedule", "criterion", "share")
+            if isinstance(config[name], dict)
+        }
+        return cls(**{**config, **parts})
+
+
+def _checked_inner(inner: Any) -> keras.optimizers.Optimizer:
+    found = keras.optimizers.get(inner)
+    wrapped = innermost(found)
+    if any(isinstance(optimizer, PruningOptimizer) for optimizer in wrapped):
+        raise ValueError(
+            "inner is pruned already: one PruningOptimizer is enough. Pass it the bare optimizer."
+        )
+    if len(wrapped) > 1 or isinstance(found, keras.optimizers.LossScaleOptimizer):
+        raise ValueError(
+            f"inner must be the bare optimizer, got {type(found).__name__}. Turn the order round: "
+            f"{type(found).__name__}(PruningOptimizer(inner, ...))."
+        )
+    return found

@@ -1,0 +1,88 @@
+"""The highest scores of long tensors: counts by bisection, so that nothing is sorted, copied or gathered.
+
+A score is looked at as a 32-bit whole number in the same order (`backend.ordered_bits`). The largest
+threshold that leaves at least k scores above it is then found bit by bit: 32 counts, each one pass. On
+weights that are sharded over devices a count is a sum, which the engine reduces by itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from ..backend import greater_of, ordered_bits
+
+LOWEST = -(2**31)
+
+
+def keys(scores: Any, alive: Any) -> Any:
+    """Scores as int32 in the same order, those that are not alive below all others."""
+    bits = ordered_bits(ops.cast(scores, "float32"))
+    return ops.where(alive, bits, ops.full_like(bits, LOWEST))
+
+
+def count_from(key: Any, threshold: Any) -> Any:
+    """How many keys are at or above a threshold, int32."""
+    return ops.sum(ops.cast(key >= threshold, "int32"))
+
+
+def largest_threshold(enough: Callable[[Any], Any]) -> Any:
+    """The largest int32 `t` with `enough(t)`, which holds for the lowest and turns false once, as t rises."""
+
+    def narrow(index: Any, found: Any) -> Any:
+        bit = ops.take(ops.convert_to_tensor(2 ** np.arange(31, dtype="int32")), 30 - index)
+        tried = found + bit
+        return ops.where(enough(tried), tried, found)
+
+    zero = ops.zeros((), "int32")
+    lowest = ops.full((), LOWEST, "int32")
+    return ops.fori_loop(0, 31, narrow, ops.where(enough(zero), zero, lowest))
+
+
+def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
+    """How many of the `total` highest keys lie in each tensor, but at least `floors` in each.
+
+    Args:
+        tensors: keys, of any shapes.
+        total: how many to keep in all, int32; not below the sum of the floors.
+        floors: `(L,)` int32.
+
+    Returns:
+        `(L,)` int32 counts that add up to `total`, and `(L,)` bool: where the floor holds keys that would
+        have gone.
+    """
+
+    def from_threshold(threshold: Any) -> Any:
+        return ops.stack([count_from(key, threshold) for key in tensors])
+
+    threshold = largest_threshold(lambda t: ops.sum(greater_of(from_threshold(t), floors)) >= total)
+    wanted = from_threshold(threshold)
+    # Keys equal to the threshold: as many as there is room for, those of the first tensors first.
+    above = greater_of(ops.stack([ops.sum(ops.cast(key > threshold, "int32")) for key in tensors]), floors)
+    equal = greater_of(wanted, floors) - above
+    before = ops.cumsum(equal) - equal
+    room = greater_of(total - ops.sum(above), 0)
+    extra = ops.clip(room - before, 0, equal)
+    return above + extra, wanted < floors
+
+
+def highest(key: Any, count: Any) -> Any:
+    """Where the `count` highest keys stand, bool; of equal ones the first."""
+    threshold = largest_threshold(lambda t: count_from(key, t) >= count)
+    above = key > threshold
+    equal = key == threshold
+    missing = count - ops.sum(ops.cast(above, "int32"))
+    found = ops.sum(ops.cast(equal, "int32"))
+
+    def first_of_equal() -> Any:
+        place = ops.reshape(ops.arange(int(np.prod(key.shape)), dtype="int32"), key.shape)
+        # Places from the end, so that "the largest threshold" takes the first.
+        late = int(np.prod(key.shape)) - place
+        late = ops.where(equal, late, ops.zeros_like(late))
+        last = largest_threshold(lambda t: count_from(late, t) >= missing)
+        return ops.logical_or(above, ops.logical_and(late >= last, late > 0))
+
+    return ops.cond(found > missing, first_of_equal, lambda: ops.logical_or(above, equal))
