@@ -1,6 +1,6 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import callbacks, observables, optimizers, plotting, pruning, schedules
+from . import callbacks, export, observables, optimizers, plotting, pruning, schedules
 from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
@@ -22,6 +22,7 @@ __all__ = [
     "callbacks",
     "decompose",
     "dmd_operator",
+    "export",
     "observables",
     "optimizers",
     "plotting",

@@ -170,8 +170,8 @@ def _unit_targets(variables: Sequence[keras.Variable], chosen: list[int], model:
     for group in unit_groups(model):
         kernels = [(index_of.get(id(v)), tuple(v.shape), axis) for v, axis in group.kernels]
         reason = group.reason
-        if reason is None and any(i is None for i, _, _ in kernels):
-            reason = "it is not trained by this optimizer"
+        if reason is None and (not group.trainable or any(i is None for i, _, _ in kernels)):
+            reason = "some of its weights are frozen, and a unit goes as a whole"
         elif reason is None and any(i not in chosen for i, _, _ in kernels):
             reason = "not among the weights chosen"
         elif reason is None and group.count < 2:

@@ -25,6 +25,13 @@ class WeightReport:
         reason: Why it is not pruned, or what came in between; empty if nothing did.
         bytes: of its numbers as they are held.
         compressed: bytes of them once deflated.
+
+    Example:
+    >>> import keras
+    >>> import keras_koopman as kk
+    >>> model = keras.Sequential([keras.Input((8,)), keras.layers.Dense(4)])
+    >>> kk.pruning.report(model).rows[0].shape
+    (8, 4)
     """
 
     path: str
