@@ -40,9 +40,9 @@ def checked_structure(value: Any) -> Structure:
     """
     if value is None:
         return None
-    if value == "unit":
-        return "unit"
     if isinstance(value, str):
+        if value == "unit":
+            return value
         pattern = re.fullmatch(r"(\d+):(\d+)", value)
         if pattern is None:
             raise ValueError(
@@ -83,7 +83,7 @@ def plan(
     Raises:
         ValueError: If nothing is left to prune.
     """
-    chosen, skipped = _chosen(variables, include, exclude)
+    chosen, skipped = _chosen(variables, include, exclude, model)
     if not chosen:
         asked = f"include={list(include)}" if include else "the choice of weights"
         raise ValueError(
@@ -93,15 +93,20 @@ def plan(
     if structure == "unit":
         found = _unit_targets(variables, chosen, model)
     else:
-        found = _tensor_targets(variables, chosen, structure)
+        found = _tensor_targets(variables, chosen, structure, model)
     if not found.targets:
         reasons = "; ".join(f"{path!r}: {reason}" for path, reason in found.skipped.items())
         raise ValueError(f"structure={structure!r} fits no weight: {reasons}. Take another structure.")
-    return Plan(found.targets, {**skipped, **found.skipped})
+    skipped |= found.skipped
+    pruned = {variables[index].path for target in found.targets for index in target.members}
+    return Plan(found.targets, {path: reason for path, reason in skipped.items() if path not in pruned})
 
 
 def _chosen(
-    variables: Sequence[keras.Variable], include: tuple[str, ...] | None, exclude: tuple[str, ...]
+    variables: Sequence[keras.Variable],
+    include: tuple[str, ...] | None,
+    exclude: tuple[str, ...],
+    model: keras.Model | None,
 ) -> tuple[list[int], dict[str, str]]:
     """Indices of what may be pruned, and reasons for the rest."""
     chosen, skipped = [], {}
@@ -109,10 +114,10 @@ def _chosen(
         path = variable.path
         if getattr(variable, "overwrite_with_gradient", False):
             reason: str | None = "it is a state of quantized training"
-        elif _patterns.fits(path, exclude):
+        elif _fits(path, exclude, model):
             reason = "excluded"
         elif include is not None:
-            reason = None if _patterns.fits(path, include) else "not included"
+            reason = None if _fits(path, include, model) else "not included"
         else:
             reason = _why_alone(path.rsplit("/", 1)[-1], len(variable.shape))
         if reason is None and not str(variable.dtype).startswith(("float", "bfloat")):
@@ -124,6 +129,14 @@ def _chosen(
     return chosen, skipped
 
 
+def _fits(path: str, patterns: tuple[str, ...], model: keras.Model | None) -> bool:
+    """Whether a path fits, with or without the model's name in front: loading takes it from a Sequential."""
+    if model is None:
+        return _patterns.fits(path, patterns)
+    bare = path.removeprefix(f"{model.name}/")
+    return any(_patterns.fits(form, patterns) for form in (path, bare, f"{model.name}/{bare}"))
+
+
 def _why_alone(name: str, rank: int) -> str | None:
     """Why a tensor is left alone unless asked for; None if it is a kernel."""
     if "embedding" in name:
@@ -133,9 +146,12 @@ def _why_alone(name: str, rank: int) -> str | None:
     return f"{kind}: include it to prune it" if kind else None
 
 
-def _tensor_targets(variables: Sequence[keras.Variable], chosen: list[int], structure: Structure) -> Plan:
+def _tensor_targets(
+    variables: Sequence[keras.Variable], chosen: list[int], structure: Structure, model: keras.Model | None
+) -> Plan:
     targets: list[Target] = []
     skipped: dict[str, str] = {}
+    without_inputs = _without_inputs(model)
     for index in chosen:
         path, shape = variables[index].path, tuple(variables[index].shape)
         if structure is None:
@@ -146,7 +162,7 @@ def _tensor_targets(variables: Sequence[keras.Variable], chosen: list[int], stru
             targets.append(BlockTarget(path, index, shape, *structure))
         else:
             n, m = map(int, structure.split(":"))
-            if path.rsplit("/", 1)[-1].startswith("depthwise"):
+            if path.rsplit("/", 1)[-1].startswith("depthwise") or id(variables[index]) in without_inputs:
                 skipped[path] = (
                     f"structure {structure!r} runs along the inputs, of which a filter here has one"
                 )
@@ -155,6 +171,13 @@ def _tensor_targets(variables: Sequence[keras.Variable], chosen: list[int], stru
             else:
                 targets.append(PatternTarget(path, index, shape, n, m))
     return Plan(targets, skipped)
+
+
+def _without_inputs(model: keras.Model | None) -> set[int]:
+    """Ids of the kernels of depthwise convolutions, which bear the same name as those of others."""
+    kinds = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+    layers = model._flatten_layers() if model is not None else ()
+    return {id(layer.kernel) for layer in layers if isinstance(layer, kinds)}
 
 
 def _unit_targets(variables: Sequence[keras.Variable], chosen: list[int], model: keras.Model | None) -> Plan:

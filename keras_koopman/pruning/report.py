@@ -53,7 +53,7 @@ class PruningReport:
         rows: one for each weight of the model.
         asked: Sparsity that the schedule asks after the steps done; None without a pruning optimizer.
         reached: Share of zeros in all weights that are pruned; in all, if none is.
-        unit: In what asked is counted: `"weights"`, `"units"`, `"blocks"`, `"groups"`.
+        unit: In what asked is counted: `"weights"`, `"units"` or `"blocks"`.
 
     Example:
     >>> import keras
@@ -131,25 +131,26 @@ def report(model: keras.Model) -> PruningReport:
     optimizer = _pruning_optimizer(model)
     state = optimizer.pruned if optimizer is not None else None
     reasons: dict[str, str] = dict(state.skipped) if state is not None else {}
-    asked, unit, notes = None, "weights", {}
-    pruned: set[str] = set()
+    asked, unit = None, "weights"
+    notes: dict[int, str] = {}
+    pruned: set[int] = set()
     if optimizer is not None and state is not None:
         asked = _asked(optimizer, state)
         unit = state.targets[0].unit
         trained = optimizer._trainable_variables
-        pruned = {trained[index].path for target in state.targets for index in target.members}
+        pruned = {id(trained[index]) for target in state.targets for index in target.members}
         notes = _notes(state, trained)
     without = "" if optimizer is None else "not built yet" if state is None else "not trained"
     rows = [
         _row(
             variable,
-            asked if variable.path in pruned else None,
-            notes.get(variable.path, "") if variable.path in pruned else reasons.get(variable.path, without),
+            asked if id(variable) in pruned else None,
+            notes.get(id(variable), "") if id(variable) in pruned else reasons.get(variable.path, without),
         )
         for variable in model.weights
         if str(variable.dtype).startswith(("float", "bfloat"))
     ]
-    counted = [row for row in rows if row.path in pruned] or rows
+    counted = [row for row in rows if row.asked is not None] or rows
     total = sum(int(np.prod(row.shape)) for row in counted)
     zeros = sum(row.reached * int(np.prod(row.shape)) for row in counted)
     return PruningReport(tuple(rows), asked, zeros / total if total else 0.0, unit)
@@ -173,16 +174,16 @@ def _asked(optimizer: Any, state: Any) -> float:
     return float(schedule.at(step, float(to_host(progress))))
 
 
-def _notes(state: Any, trained: Any) -> dict[str, str]:
-    """Path -> what came in between."""
-    found: dict[str, str] = {}
+def _notes(state: Any, trained: Any) -> dict[int, str]:
+    """Id of each pruned variable -> what came in between."""
+    found: dict[int, str] = {}
     for target, held, bad in zip(state.targets, to_host(state.floored), to_host(state.failed), strict=True):
         words = []
         if held:
             words.append("held up by the floor: it would have lost nearly all")
         if bad:
             words.append(f"scores were not finite at {int(bad)} updates, which were skipped")
-        found |= {trained[index].path: "; ".join(words) for index in target.members}
+        found |= {id(trained[index]): "; ".join(words) for index in target.members}
     return found
 
 

@@ -20,7 +20,9 @@ LOWEST = -(2**31)
 
 def keys(scores: Any, alive: Any) -> Any:
     """Scores as int32 in the same order, those that are not alive below all others."""
-    bits = ordered_bits(ops.cast(scores, "float32"))
+    scores = ops.cast(scores, "float32")
+    bits = ordered_bits(scores)
+    bits = ops.where(scores == 0, ops.zeros_like(bits), bits)  # both zeros; XLA takes x + 0 for x
     return ops.where(alive, bits, ops.full_like(bits, LOWEST))
 
 
@@ -52,7 +54,7 @@ def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
 
     Returns:
         `(L,)` int32 counts that add up to `total`, and `(L,)` bool: where the floor holds keys that would
-        have gone.
+        have gone if there were no floors.
     """
 
     def from_threshold(threshold: Any) -> Any:
@@ -66,7 +68,14 @@ def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
     before = ops.cumsum(equal) - equal
     room = greater_of(total - ops.sum(above), 0)
     extra = ops.clip(room - before, 0, equal)
-    return above + extra, wanted < floors
+    below = wanted < floors
+    # The floors of others raise the threshold: only without any is it known what a layer would have kept.
+    held = ops.cond(
+        ops.any(below),
+        lambda: from_threshold(largest_threshold(lambda t: ops.sum(from_threshold(t)) >= total)) < floors,
+        lambda: below,
+    )
+    return above + extra, held
 
 
 def highest(key: Any, count: Any) -> Any:

@@ -49,7 +49,12 @@ def erk(sparsity: Any, sizes: NDArray[np.int64], shapes: list[tuple[int, ...]]) 
     scales = (total - ops.convert_to_tensor(full.astype("float32"))) / ops.convert_to_tensor(
         rest.astype("float32")
     )
-    fits = ops.cast(scales * ops.convert_to_tensor(raw[order].astype("float32")) <= 1.0, "int32")
+    limits = np.append(np.ones(len(raw) - 1), np.inf)  # the last fits, whatever is lost to rounding
+    fits = ops.cast(
+        scales * ops.convert_to_tensor(raw[order].astype("float32"))
+        <= ops.convert_to_tensor(limits.astype("float32")),
+        "int32",
+    )
     scale = ops.take(scales, ops.argmax(fits))
     density = ops.clip(scale * ops.convert_to_tensor(raw.astype("float32")), 0.0, 1.0)
     return ops.cast(ops.round(density * ops.convert_to_tensor(sizes.astype("float32"))), "int32")

@@ -29,7 +29,9 @@ def pruning_table(report: PruningReport) -> str:
     lines = text_table(HEADINGS, rows, left=("weight", "note"))
     share = report.compressed / report.bytes if report.bytes else 1.0
     if report.asked is None:
-        lines.append(f"No PruningOptimizer; {report.reached:.1%} of all weights are zero.")
+        lines.append(
+            f"No PruningOptimizer, or none that is built yet; {report.reached:.1%} of all weights are zero."
+        )
     else:
         lines.append(
             f"{report.reached:.1%} of the pruned weights are zero; the schedule asks for {report.asked:.1%} "

@@ -23,8 +23,6 @@ class Target:
         shape: of the variable.
     """
 
-    #: Share of the weights of a group that goes with it.
-    gone = 1.0
     #: Whether a layer must keep some of its groups.
     floored = True
     #: Along with their layer's name, for messages.
@@ -74,12 +72,10 @@ class PatternTarget(Target):
     """
 
     floored = False
-    unit = "groups"
 
     def __init__(self, name: str, member: int, shape: Shape, n: int, m: int) -> None:
         super().__init__(name, member, shape)
         self.n, self.m = n, m
-        self.gone = 1.0 - n / m
         *self._front, inputs, self._outputs = shape
         self._rows = inputs // m
 

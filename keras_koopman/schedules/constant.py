@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-from .schedule import Schedule
+from .schedule import Schedule, checked_sparsity
 
 
 @keras.saving.register_keras_serializable("keras_koopman")
@@ -31,6 +31,7 @@ class ConstantSparsity(Schedule):
     """
 
     def __init__(self, sparsity: float, begin_step: int = 0, end_step: int | None = None) -> None:
+        sparsity = checked_sparsity("sparsity", sparsity)
         super().__init__(sparsity, begin_step, begin_step if end_step is None else end_step)
 
     def shape(self, progress: Any) -> Any:

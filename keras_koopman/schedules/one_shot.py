@@ -6,7 +6,8 @@ from typing import Any
 
 import keras
 
-from .schedule import Schedule
+from .. import _checks
+from .schedule import Schedule, checked_sparsity
 
 
 @keras.saving.register_keras_serializable("keras_koopman")
@@ -29,7 +30,8 @@ class OneShot(Schedule):
     """
 
     def __init__(self, sparsity: float, step: int) -> None:
-        super().__init__(sparsity, step, step)
+        step = _checks.whole_number("step", step, least=0)
+        super().__init__(checked_sparsity("sparsity", sparsity), step, step)
 
     def shape(self, progress: Any) -> Any:
         """The target, wherever."""

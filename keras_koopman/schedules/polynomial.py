@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from .. import _checks
-from .schedule import Schedule, sparsity
+from .schedule import Schedule, checked_sparsity
 
 
 @keras.saving.register_keras_serializable("keras_koopman")
@@ -41,8 +41,8 @@ class PolynomialSparsity(Schedule):
     def __init__(
         self, initial: float, final: float, begin_step: int, end_step: int, power: float = 3
     ) -> None:
-        super().__init__(sparsity("final", final), begin_step, end_step)
-        self.initial = sparsity("initial", initial)
+        super().__init__(checked_sparsity("final", final), begin_step, end_step)
+        self.initial = checked_sparsity("initial", initial)
         if self.initial > self.target:
             raise ValueError(
                 f"initial={initial} is above final={final}, but weights do not come back. Lower initial."

@@ -38,7 +38,7 @@ class Schedule(ABC):
     """
 
     def __init__(self, target: float, begin_step: int, end_step: int) -> None:
-        self.target = sparsity("target", target)
+        self.target = checked_sparsity("target", target)
         self.begin_step = _checks.whole_number("begin_step", begin_step, least=0)
         self.end_step = _checks.whole_number("end_step", end_step, least=0)
         if self.end_step < self.begin_step:
@@ -96,7 +96,7 @@ class Schedule(ABC):
         return f"{type(self).__name__}({arguments})"
 
 
-def sparsity(name: str, value: Any) -> float:
+def checked_sparsity(name: str, value: Any) -> float:
     """`value` as a share of zeros in [0, 1).
 
     Raises:

@@ -36,7 +36,8 @@ class Random(Criterion):
     def scores(self, weight: Any, slots: dict[str, Any]) -> Any:
         """Uniform in [0, 1), whatever the weights."""
         number = int(slots.get("number", 0))  # tensors of one shape must not share their scores
-        return keras.random.uniform(weight.shape, seed=self.seed + 7919 * number)
+        seed = (self.seed + 7919 * number) % 2**32  # engines take no more
+        return keras.random.uniform(weight.shape, seed=seed)
 
     def get_config(self) -> dict[str, Any]:
         """The seed."""
