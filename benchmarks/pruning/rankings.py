@@ -59,9 +59,9 @@ OTHERS = ("uniform", "erk", "magnitude", "magnitude_displacement", "hindsight")
 def stages(data):
     """What to run, in this order: fractions, sparsities and pairs of ranking and share."""
     if data == "digits":
-        own = ("own", "own_floor0.1", "own_floor0.4", "own_nofloor")
-        pairs = [*itertools.product(RANKINGS, (*own, "uniform", "erk", "magnitude_displacement"))]
-        return [(EARLY, (0.95, 0.98), pairs)]
+        pairs = [*itertools.product(RANKINGS, ("own", "erk", "magnitude_displacement"))]
+        floors = ("own_nofloor", "own_floor0.1", "own_floor0.4", "own_floor0.5", "uniform")
+        return [(EARLY, (0.95, 0.98), [*pairs, *itertools.product(["magnitude"], floors)])]
     own = [*itertools.product(RANKINGS, ["own"])]
     with_floorless = [*own, ("magnitude", "own_nofloor")]
     shared = [*itertools.product(RANKINGS, OTHERS)]

@@ -164,7 +164,7 @@ def _tensor_targets(
             n, m = map(int, structure.split(":"))
             if path.rsplit("/", 1)[-1].startswith("depthwise") or id(variables[index]) in without_inputs:
                 skipped[path] = (
-                    f"structure {structure!r} runs along the inputs, of which a filter here has one"
+                    f"structure {structure!r} runs along the last axis but one, which here holds no inputs"
                 )
             elif shape[-2] % m:
                 skipped[path] = f"structure {structure!r}: {m} does not divide its {shape[-2]} inputs"
@@ -174,10 +174,18 @@ def _tensor_targets(
 
 
 def _without_inputs(model: keras.Model | None) -> set[int]:
-    """Ids of the kernels of depthwise convolutions, which bear the same name as those of others."""
-    kinds = (keras.layers.DepthwiseConv1D, keras.layers.DepthwiseConv2D)
+    """Ids of the kernels whose last axis but one is not that of the inputs, by their layers."""
     layers = model._flatten_layers() if model is not None else ()
-    return {id(layer.kernel) for layer in layers if isinstance(layer, kinds)}
+    return {id(layer.kernel) for layer in layers if _turned(layer)}
+
+
+def _turned(layer: keras.layers.Layer) -> bool:
+    if isinstance(layer, keras.layers.EinsumDense) and layer.built:
+        inputs, kernel, outputs = re.split(",|->", layer.equation.replace("...", ""))
+        return len(kernel) < 2 or kernel[-2] not in inputs or kernel[-2] in outputs
+    kinds = ("DepthwiseConv1D", "DepthwiseConv2D", "Conv1DTranspose", "Conv2DTranspose", "Conv3DTranspose")
+    found = tuple(kind for name in kinds if (kind := getattr(keras.layers, name, None)) is not None)
+    return isinstance(layer, found) and layer.built
 
 
 def _unit_targets(variables: Sequence[keras.Variable], chosen: list[int], model: keras.Model | None) -> Plan:

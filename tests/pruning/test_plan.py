@@ -226,12 +226,28 @@ def test_pattern_of_convolutions_runs_along_the_input_channels():
     )
     found = planned(model, "2:4")
     assert names(found) == ["conv/kernel", "separable/pointwise_kernel"]
-    one = "structure '2:4' runs along the inputs, of which a filter here has one"
+    one = "structure '2:4' runs along the last axis but one, which here holds no inputs"
     assert reasons(found)["each/kernel"] == one
     assert reasons(found)["separable/depthwise_kernel"] == one
     assert reasons(found)["grouped/kernel"] == "structure '2:4': 4 does not divide its 2 inputs"
     # Weight by weight they are pruned as others.
     assert "each/kernel" in names(planned(model))
+
+
+def test_pattern_leaves_kernels_alone_whose_inputs_lie_elsewhere():
+    model = sequential(
+        layers.Conv2DTranspose(4, 3, name="up"), layers.Conv2D(8, 3, name="conv"), shape=(9, 9, 4)
+    )
+    found = planned(model, "2:4")
+    assert names(found) == ["conv/kernel"]
+    assert "which here holds no inputs" in reasons(found)["up/kernel"]
+
+    x = keras.Input((5, 8))
+    attention = layers.MultiHeadAttention(4, 4, name="attention")
+    model = keras.Model(x, layers.EinsumDense("abc,cd->abd", (None, 8), name="einsum")(attention(x, x)))
+    found = planned(model, "2:4")
+    assert names(found) == ["attention/attention_output/kernel", "einsum/kernel"]
+    assert "which here holds no inputs" in reasons(found)["attention/query/kernel"]
 
 
 @pytest.mark.parametrize("structure", ["2:4", (2, 2)])
