@@ -23,7 +23,7 @@ def read(paths):
     for path in paths:
         with path.open() as file:
             rows += csv.DictReader(line for line in file if not line.startswith("#"))
-    texts = {"network", "optimizer", "ranking", "share"}
+    texts = {"network", "optimizer", "ranking", "share", "library", "version"}
     return [{name: v if name in texts else float(v) for name, v in row.items()} for row in rows]
 
 
