@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 
 def names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...] | None:
@@ -14,7 +14,7 @@ def names(argument: str, value: str | Sequence[str] | None) -> tuple[str, ...] |
     """
     if value is None:
         return None
-    found = (value,) if isinstance(value, str) else tuple(value)
+    found = (value,) if isinstance(value, str) else tuple(value) if isinstance(value, Iterable) else ()
     if not found or not all(isinstance(name, str) for name in found):
         raise TypeError(f"{argument} must be a name or several, got {value!r}.")
     return found

@@ -14,7 +14,7 @@ from ..backend import compiled_within, read
 from ..pruning import criteria, shares
 from ..pruning.criteria import Criterion, TrajectoryCriterion
 from ..pruning.masks import Scores, choose, zeroed
-from ..pruning.plan import Structure, checked_structure, group_sparsity, plan
+from ..pruning.plan import Plan, Structure, checked_structure, group_sparsity, plan
 from ..schedules import Schedule
 from .running import innermost, running
 from .state import PruningState, Slots, make_state
@@ -169,8 +169,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         if self.built:
             return
         variables = list(variables)
-        model = self._model() if self._model is not None else running(self).model
-        found = plan(variables, self.structure, self.include, self.exclude, model)
+        found = self._planned(variables)
         schedule: Any = self.schedule
         figures = schedule.initial_figures() if hasattr(schedule, "initial_figures") else {}
         self._state = make_state(
@@ -178,6 +177,10 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         )
         self.inner_optimizer.build(variables)
         super().build(variables)
+
+    def _planned(self, variables: list[keras.Variable]) -> Plan:
+        model = self._model() if self._model is not None else running(self).model
+        return plan(variables, self.structure, self.include, self.exclude, model)
 
     # --- a step ---
 
@@ -204,11 +207,14 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         else:
             variables = list(trainable_variables)
             if not self.built:
+                # Errors come before variables: TensorFlow never initialises those of a step that has failed.
+                targets = self._planned(variables).targets
+                self._watch.before_step([variables[index] for t in targets for index in t.scored])
                 self.build(variables)
             self._check_variables_are_known(variables)
         if len(grads) != len(variables):
             raise ValueError(f"grads must be one for each of {len(variables)} variables, got {len(grads)}.")
-        self._watch.before_step()
+        self._watch.before_step(self._scored_variables())
         state = self._state
         assert state is not None
         gradients: dict[int, Any] = {
@@ -230,7 +236,9 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             for name, value in new.items():
                 kept[name].assign(value)
         self._iterations.assign_add(1)
-        self._update_masks(state, step + 1)
+        self._update_masks(
+            state, step + 1, frozen=set(range(len(self._trainable_variables))) - set(gradients)
+        )
         self._zero_out(state)
 
     def _criteria(self) -> list[tuple[Criterion, Slots]]:
@@ -253,10 +261,16 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             return {}
         weight = ops.cast(self._trainable_variables[index], "float32")
         before = {name: read(variable) for name, variable in kept.items()}
-        return criterion.update(before, weight, ops.cast(gradient, "float32"), step)
+        found = criterion.update(before, weight, ops.cast(gradient, "float32"), step)
+        if not set(found) <= set(kept):
+            raise ValueError(
+                f"criterion {criterion!r} updates slots {sorted(set(found) - set(kept))}, of which its "
+                f"slots={tuple(kept)!r} know nothing. Name them there."
+            )
+        return found
 
-    def _update_masks(self, state: PruningState, step: Any) -> None:
-        """New masks, if they are due after step number `step`."""
+    def _update_masks(self, state: PruningState, step: Any, frozen: set[int]) -> None:
+        """New masks, if they are due after step number `step`; those of frozen weights stay as they are."""
         schedule = self.schedule
         figures = {name: read(variable) for name, variable in state.figures.items()}
         progress = schedule.progress(step)
@@ -265,9 +279,10 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             progress = figures["progress"]
             for name, value in figures.items():
                 state.figures[name].assign(value)
-        on_ramp = ops.logical_and(step >= schedule.begin_step, step <= schedule.end_step)
-        regular = (step - schedule.begin_step) % self.update_freq == 0
-        due = ops.logical_and(on_ramp, ops.logical_or(regular, step == schedule.end_step))
+        begin, end = max(schedule.begin_step, 1), max(schedule.end_step, 1)  # no mask before the first step
+        on_ramp = ops.logical_and(step >= begin, step <= end)
+        regular = (step - begin) % self.update_freq == 0
+        due = ops.logical_and(on_ramp, ops.logical_or(regular, step == end))
         sparsity = schedule.at(step, progress) / group_sparsity(self.structure)
         masks = [read(mask) for mask in state.masks]
         counters = [read(c) for c in (state.floored, state.failed, state.early)]
@@ -278,7 +293,11 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             if isinstance(self.share, Criterion):
                 ranked, also = self._scores(state, self.share, state.share_slots)
                 early = early + also
-            new, floored, failed = self._choose(scores, ranked, masks, sparsity)
+            chosen, floored, failed = self._choose(scores, ranked, masks, sparsity)
+            new = [
+                mask if frozen.intersection(target.members) else found
+                for target, mask, found in zip(state.targets, masks, chosen, strict=True)
+            ]
             return new, [counters[0] + floored, counters[1] + failed, counters[2] + early]
 
         new, counted = ops.cond(due, update, lambda: (masks, counters))
@@ -323,8 +342,10 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         for index, mask in state.masked():
             variable = self._trainable_variables[index]
             variable.assign(zeroed(mask, read(variable)))
-            if averages is not None and averages[index] is not None:
-                averages[index].assign(zeroed(mask, read(averages[index])))
+            if averages is not None:
+                # By its own number there: the inner optimizer may be older, from before some were frozen.
+                average = averages[self.inner_optimizer._get_variable_index(variable)]
+                average.assign(zeroed(mask, read(average)))
 
     def _has_average(self) -> bool:
         return bool(getattr(self.inner_optimizer, "use_ema", False))
@@ -341,7 +362,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
     def load_own_variables(self, store: Any) -> None:
         """Take up the state that was saved."""
         super().load_own_variables(store)
-        self._watch.note_steps()
+        self._watch.after_load()
 
     @property
     def pruned(self) -> PruningState | None:

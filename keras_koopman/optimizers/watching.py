@@ -3,18 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
+import keras
 import numpy as np
 from keras import ops
 
 from .._recorder import watched_model
 from ..backend import concrete_number, engine
 from ..pruning.criteria import TrajectoryCriterion
-from .running import running
+from .running import Running, running
 
 if TYPE_CHECKING:
     from .pruning import PruningOptimizer
+
+
+LOST = " On JAX a fit whose first step fails takes the weights along: build or load the model again."
 
 
 class Watch:
@@ -28,6 +33,7 @@ class Watch:
         self._optimizer = optimizer
         self._warned: set[str] = set()
         self._done = 0  # steps, when that was last known
+        self._before = 0  # steps, when it was known the time before: at the start of this fit
         self._looked = False
 
     @property
@@ -36,8 +42,11 @@ class Watch:
         parts = (self._optimizer.criterion, self._optimizer.share, self._optimizer.schedule)
         return [part for part in parts if hasattr(part, "recorder")]
 
-    def before_step(self) -> None:
+    def before_step(self, scored: list[keras.Variable]) -> None:
         """Before a step is traced: is the recorder there, and is there time for the schedule?
+
+        Args:
+            scored: tensors that the criteria score.
 
         Raises:
             ValueError: If a recorder is needed and missing.
@@ -47,7 +56,7 @@ class Watch:
         schedule = self._optimizer.schedule
         done = concrete_number(self._optimizer._iterations)
         done = self._done if done is None else done  # JAX has taken the values into its step
-        if done >= schedule.end_step:
+        if done >= max(schedule.end_step, 1):
             return
         caller = running(self._optimizer)
         if caller.steps is not None and done + caller.steps < schedule.end_step:
@@ -57,20 +66,31 @@ class Watch:
                 f"that this fit reaches: it ends at a sparsity of {reached:.3g}, not {schedule.target:g}. "
                 "Lower end_step or train longer; a later fit goes on from there."
             )
-        state = self._optimizer._state
-        assert state is not None
+        try:
+            self._ask_for_recorders(caller, scored)
+        except ValueError:
+            if caller.model is not None:
+                caller.model.train_function = None  # TensorFlow cannot trace one again that has failed
+            raise
+        self._looked = True
+
+    def _ask_for_recorders(self, caller: Running, scored: list[keras.Variable]) -> None:
+        """Find, and subscribe to, the recorder of whatever needs the trajectory.
+
+        Raises:
+            ValueError: If one is missing, or watches something else.
+        """
         for follower in self._followers:
             owner, recorder = type(follower).__name__, follower.recorder
             model = watched_model(owner, recorder)
             if caller.in_fit and (caller.model is not model or not recorder.in_fit):
                 raise ValueError(
                     f"{owner} follows a recorder that is not among the callbacks of this fit. Pass "
-                    "callbacks=[recorder]."
+                    f"callbacks=[recorder].{LOST if engine() == 'jax' else ''}"
                 )
             if isinstance(follower, TrajectoryCriterion):
-                follower.places(model, self._optimizer._scored_variables())
+                follower.places(model, scored)
             recorder.subscribe(self.after_record)
-        self._looked = True
 
     def after_record(self, recorder: Any) -> None:
         """Write what the trajectory tells into variables, which are all that a step reads."""
@@ -92,12 +112,30 @@ class Watch:
     def note_steps(self) -> bool:
         """Note how many steps are done; False if that cannot be known now."""
         done = concrete_number(self._optimizer._iterations)
-        self._done = self._done if done is None else done
+        self._before, self._done = self._done, self._done if done is None else done
         return done is not None
 
     def after_fit(self) -> None:
-        """Warn of what the compiled steps counted."""
-        self._looked = False
+        """Warn of what the compiled steps counted, and of a recorder that has been left out."""
+        looked, self._looked = self._looked, False
+        # A step that was traced in an earlier fit has asked for no recorder in this one.
+        if not looked and self._before < self._optimizer.schedule.end_step:
+            for follower in self._followers:
+                if follower.recorder is None or not follower.recorder.in_fit:
+                    self._warn(
+                        f"{type(follower).__name__} follows a recorder that was not among the callbacks of "
+                        "this fit: what it told last was used. Pass callbacks=[recorder]."
+                    )
+        for message in self._counted():
+            self._warn(message)
+
+    def after_load(self) -> None:
+        """Take what was counted before saving as told already."""
+        self.note_steps()
+        self._warned |= set(self._counted())
+
+    def _counted(self) -> Iterator[str]:
+        """What the compiled steps counted, in words."""
         state = self._optimizer._state
         if state is None:
             return
@@ -105,18 +143,18 @@ class Watch:
         early = int(ops.convert_to_numpy(state.early))
         for target, held, bad in zip(state.targets, floored, failed, strict=True):
             if held:
-                self._warn(
+                yield (
                     f"{target.name!r} would have lost nearly all its {target.unit}; it was held at a fifth "
                     'of the uniform share. Exclude it, or take share="erk" or "uniform".'
                 )
             if bad:
-                self._warn(
+                yield (
                     f"scores of {target.name!r} were not finite at {bad} updates, at which no mask changed. "
                     "Look at the loss, and at the criterion."
                 )
         if early:
             names = " and ".join(type(f).__name__ for f in self._followers if hasattr(f, "measure"))
-            self._warn(
+            yield (
                 f"{names} had too few records at {early} updates of the masks: |w| stood in. Record more "
                 "often (record_freq), or begin to prune later."
             )

@@ -109,24 +109,29 @@ def _chosen(
     model: keras.Model | None,
 ) -> tuple[list[int], dict[str, str]]:
     """Indices of what may be pruned, and reasons for the rest."""
-    chosen, skipped = [], {}
-    for index, variable in enumerate(variables):
-        path = variable.path
-        if getattr(variable, "overwrite_with_gradient", False):
-            reason: str | None = "it is a state of quantized training"
-        elif _fits(path, exclude, model):
-            reason = "excluded"
-        elif include is not None:
-            reason = None if _fits(path, include, model) else "not included"
-        else:
-            reason = _why_alone(path.rsplit("/", 1)[-1], len(variable.shape))
-        if reason is None and not str(variable.dtype).startswith(("float", "bfloat")):
-            reason = f"its dtype is {variable.dtype}"
-        if reason is None:
-            chosen.append(index)
-        else:
-            skipped[path] = reason
+    reasons = [_why_not(variable, include, exclude, model) for variable in variables]
+    chosen = [index for index, reason in enumerate(reasons) if reason is None]
+    skipped = {v.path: reason for v, reason in zip(variables, reasons, strict=True) if reason is not None}
     return chosen, skipped
+
+
+def _why_not(
+    variable: keras.Variable,
+    include: tuple[str, ...] | None,
+    exclude: tuple[str, ...],
+    model: keras.Model | None,
+) -> str | None:
+    """Why a tensor is not to be pruned; None if it is."""
+    path = variable.path
+    if getattr(variable, "overwrite_with_gradient", False):
+        return "it is a state of quantized training"
+    if _fits(path, exclude, model):
+        return "excluded"
+    if include is not None and not _fits(path, include, model):
+        return "not included"
+    if not str(variable.dtype).startswith(("float", "bfloat")):
+        return f"its dtype is {variable.dtype}"
+    return _why_alone(path.rsplit("/", 1)[-1], len(variable.shape)) if include is None else None
 
 
 def _fits(path: str, patterns: tuple[str, ...], model: keras.Model | None) -> bool:

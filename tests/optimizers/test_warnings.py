@@ -1,0 +1,129 @@
+"""What it warns of, and that it is silent otherwise."""
+
+import warnings
+
+import keras
+import numpy as np
+import pytest
+
+import keras_koopman as kk
+from keras_koopman.callbacks import TrajectoryRecorder
+from tests.optimizers.tiny import L, compiled, exact, fit, kernels, masks, network, pruning, ramp, zeros
+
+pytestmark = pytest.mark.usefixtures("no_own_compile")
+
+
+def told(call):
+    """What the optimizer warned of."""
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        call()
+    return [str(w.message) for w in caught if str(w.message).startswith("PruningOptimizer: ")]
+
+
+@pytest.mark.contract
+def test_end_beyond_the_planned_steps():
+    model = compiled(pruning("sgd", ramp(0.5, 1, 21)))
+    (text,) = told(lambda: fit(model, epochs=2))
+    assert "end_step=21 of the schedule lies past the 20 steps" in text
+    reached = kk.schedules.PolynomialSparsity(0.0, 0.5, 1, 21)(20)
+    assert f"ends at a sparsity of {reached:.3g}, not 0.5" in text
+    assert zeros(model) == pytest.approx(reached, abs=0.01)
+
+
+@pytest.mark.parametrize(("end", "options"), [(20, {"epochs": 2}), (10, {"steps_per_epoch": 10}), (4, {})])
+def test_silent_when_the_end_is_within(end, options):
+    model = compiled(pruning("sgd", ramp(0.5, 1, end)))
+    assert told(lambda: fit(model, **options)) == []
+    assert zeros(model) == 0.5
+
+
+def test_end_beyond_what_is_left_after_an_initial_epoch():
+    model = compiled(pruning("sgd", ramp(0.5, 1, 15)))
+    (text,) = told(lambda: fit(model, epochs=5, initial_epoch=4))
+    assert "end_step=15 of the schedule lies past the 10 steps that this fit reaches" in text
+
+
+def test_silent_in_a_loop_of_ones_own_and_when_the_steps_are_not_known():
+    model = compiled(pruning("sgd", ramp(0.5, 1, 1000)))
+    assert told(lambda: model.train_on_batch(np.ones((4, 8)), np.ones((4, 4)))) == []
+
+    import tensorflow as tf
+
+    data = tf.data.Dataset.from_tensors((np.ones((4, 8)), np.ones((4, 4)))).repeat(3).filter(lambda *_: True)
+    model = compiled(pruning("sgd", ramp(0.5, 1, 1000)))
+    assert told(lambda: fit(model, x=data, y=None, batch_size=None)) == []
+
+
+@pytest.mark.contract
+def test_layer_that_would_lose_nearly_all_is_held_and_named():
+    model = network()
+    small = model.get_layer("out").kernel
+    small.assign(small * 1e-4)
+    compiled(pruning(keras.optimizers.SGD(1e-6), ramp(0.5, 1, 4)), model)
+    (text,) = told(lambda: fit(model))
+    assert text.startswith("PruningOptimizer: 'out/kernel' would have lost nearly all its weights")
+    _, out = kernels(model)
+    assert np.sum(out != 0) == np.ceil(0.2 * 0.5 * 32)
+    assert zeros(model) == 0.5  # of all; the others make up for it
+    notes = {row.path: row.reason for row in kk.pruning.report(model).rows}
+    assert notes["out/kernel"].startswith("held up by the floor")
+    assert notes["hidden/kernel"] == ""
+    assert told(lambda: fit(model)) == []  # it was said
+
+
+def test_uniform_share_holds_nothing():
+    model = network()
+    small = model.get_layer("out").kernel
+    small.assign(small * 1e-4)
+    compiled(pruning(keras.optimizers.SGD(1e-6), ramp(0.5, 1, 4), share="uniform"), model)
+    assert told(lambda: fit(model)) == []
+    assert [np.mean(k == 0) for k in kernels(model)] == [0.5, 0.5]
+
+
+@pytest.mark.contract
+def test_scores_that_are_not_finite_change_no_mask():
+    def spoilt(weights, state):
+        bad = keras.ops.where(keras.ops.any(weights == 0), float("nan"), 1.0)  # once some are gone
+        return keras.ops.abs(weights) * bad
+
+    model = compiled(pruning("sgd", ramp(0.5, 0, 6), spoilt, exclude="out*", update_freq=2))
+    kernel = model.get_layer("hidden").kernel
+    texts = told(lambda: fit(model))
+    assert len(texts) == 1
+    assert "scores of 'hidden/kernel' were not finite at" in texts[0]
+    assert exact(model.optimizer)
+    first = kk.schedules.PolynomialSparsity(0.0, 0.5, 0, 6)
+    gone = np.sum(~masks(model.optimizer)[0])
+    assert gone in [round(64 * first(step)) for step in (1, 2)]
+    assert np.sum(keras.ops.convert_to_numpy(kernel) == 0) == gone
+    rows = {row.path: row.reason for row in kk.pruning.report(model).rows}
+    assert "scores were not finite" in rows["hidden/kernel"]
+
+
+def test_koopman_mode_that_must_begin_too_early():
+    recorder = TrajectoryRecorder(record_freq=4)
+    model = compiled(pruning("sgd", ramp(0.5, 1, 8), kk.pruning.KoopmanMode(recorder), update_freq=4))
+    (text,) = told(lambda: fit(model, recorder))
+    assert "KoopmanMode had too few records at 3 updates of the masks: |w| stood in" in text
+    recorder = TrajectoryRecorder(record_freq=1)
+    model = compiled(pruning("sgd", ramp(0.5, 5, 9), kk.pruning.KoopmanMode(recorder)))
+    assert told(lambda: fit(model, recorder)) == []
+
+
+def test_names_of_layers_that_are_the_same_twice():
+    """Two layers may bear one name in a subclassed model: the report must not mix them up."""
+
+    class Twins(keras.Model):
+        def __init__(self):
+            super().__init__()
+            self.a, self.b = L.Dense(8, name="same"), L.Dense(4, name="same")
+
+        def call(self, x):
+            return self.b(self.a(x))
+
+    model = compiled(pruning("sgd", ramp(), exclude="nothing"), Twins())
+    fit(model)
+    rows = [row for row in kk.pruning.report(model).rows if len(row.shape) == 2]
+    assert [row.shape for row in rows] == [(8, 8), (8, 4)]
+    assert sum(row.reached * np.prod(row.shape) for row in rows) == 48
