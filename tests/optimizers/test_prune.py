@@ -26,7 +26,8 @@ pytestmark = pytest.mark.usefixtures("no_own_compile")
 
 
 def adam():
-    return keras.optimizers.Adam(0.02, use_ema=True)
+    # On JAX Keras gives one buffer away twice at the second fit with averages.
+    return keras.optimizers.Adam(0.02, use_ema=keras.backend.backend() != "jax")
 
 
 @pytest.mark.contract

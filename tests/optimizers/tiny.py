@@ -32,6 +32,8 @@ def pruning(inner="sgd", schedule=None, *arguments, update_freq=1, **options):
 
 def compiled(optimizer, model=None, loss="mse", **options):
     model = network() if model is None else model
+    if keras.backend.backend() == "tensorflow":
+        options.setdefault("jit_compile", False)  # XLA takes seconds for each model
     model.compile(optimizer, loss, **options)
     return model
 
