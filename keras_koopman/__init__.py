@@ -1,6 +1,16 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
-from . import callbacks, export, observables, optimizers, plotting, pruning, schedules
+from . import (
+    callbacks,
+    export,
+    losses,
+    metrics,
+    observables,
+    optimizers,
+    plotting,
+    pruning,
+    schedules,
+)
 from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
@@ -23,6 +33,8 @@ __all__ = [
     "decompose",
     "dmd_operator",
     "export",
+    "losses",
+    "metrics",
     "observables",
     "optimizers",
     "plotting",

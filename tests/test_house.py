@@ -15,7 +15,7 @@ PACKAGE = Path(__file__).parents[1] / NAME
 
 FLOORS = {
     "errors": 0,  # and every top-level `_name`
-    "linalg": 1, "backend": 1,
+    "linalg": 1, "backend": 1, "harmonics": 1,
     "spectrum": 2,
     "trajectory": 3, "observables": 3,
     "schedules": 4, "verdicts": 4, "pruning": 4, "relaxation": 4, "plotting": 4,
@@ -28,7 +28,7 @@ ROOF = 7
 # These stand on keras.ops alone. Floors 3 and up may use them.
 APART = {"losses", "metrics", "layers", "reachability"}
 APART_FLOOR = 2
-APART_MAY_USE = {"linalg", "backend"}
+APART_MAY_USE = {"linalg", "backend", "harmonics"}
 
 
 def floor_of(room: str) -> int | None:

@@ -2,6 +2,12 @@
 
 from .csv_logger import KoopmanCSVLogger
 from .monitor import KoopmanMonitor
+from .order_annealing import OrderAnnealing
 from .recorder import TrajectoryRecorder
 
-__all__ = ["KoopmanCSVLogger", "KoopmanMonitor", "TrajectoryRecorder"]
+__all__ = [
+    "KoopmanCSVLogger",
+    "KoopmanMonitor",
+    "OrderAnnealing",
+    "TrajectoryRecorder",
+]

@@ -1,5 +1,6 @@
-"""What a recorded run did, in pictures and plain words."""
+"""What a recorded run did, in pictures and plain words; which scales a model has learned."""
 
 from .report import write_report
+from .spectral_error import plot_spectral_error
 
-__all__ = ["write_report"]
+__all__ = ["plot_spectral_error", "write_report"]
