@@ -10,7 +10,10 @@ from . import (
     plotting,
     pruning,
     schedules,
+    verdicts,
 )
+from .callbacks.restart_report import RestartAttempt, RestartReport
+from .callbacks.restarts import fit_with_restarts
 from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
@@ -27,12 +30,15 @@ __version__ = "0.1.0"
 __all__ = [
     "DMDOperator",
     "KoopmanDecomposition",
+    "RestartAttempt",
+    "RestartReport",
     "SpectrumDistance",
     "Trajectory",
     "callbacks",
     "decompose",
     "dmd_operator",
     "export",
+    "fit_with_restarts",
     "losses",
     "metrics",
     "observables",
@@ -42,4 +48,5 @@ __all__ = [
     "pruning",
     "schedules",
     "spectrum_distance",
+    "verdicts",
 ]

@@ -32,7 +32,7 @@ print(json.dumps({"seconds": time.process_time() - begin, "asked": Refusal.asked
 
 
 def probe(module):
-    """Processor seconds that `import module` takes after `import keras`, and the heavy imports it asks for."""
+    """Processor seconds that an import takes after `import keras`, and the heavy imports it asks for."""
     command = [sys.executable, "-c", PROBE, module, *HEAVY]
     run = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert run.returncode == 0, run.stderr

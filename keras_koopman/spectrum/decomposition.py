@@ -75,6 +75,7 @@ class KoopmanDecomposition:
     _count: int = field(repr=False)
     _delays: int = field(repr=False)
     _centered: bool = field(repr=False)
+    _columns: Real = field(repr=False)
     _pairs: RitzPairs = field(repr=False)
     _state: Complex = field(repr=False)
     _drift: Complex = field(repr=False)
@@ -329,6 +330,7 @@ def decompose_factor(
         _count=factor.shape[1],
         _delays=delays,
         _centered=center,
+        _columns=columns,
         _pairs=pairs,
         _state=state[order],
         _drift=drift[order],
