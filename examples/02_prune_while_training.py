@@ -2,9 +2,9 @@
 
     python examples/02_prune_while_training.py [--epochs 20] [--export pruned]
 
-The optimizer is wrapped and nothing else changes: the sparsity rises along a cubic ramp inside `fit`. For each
-sparsity asked, the accuracy on held-out digits and the size of the weights; then the last model is exported,
-loaded again and compared.
+The optimizer is wrapped and nothing else changes: the sparsity rises along a cubic ramp inside `fit`. For
+each sparsity asked, the accuracy on held-out digits and the size of the weights; then the last model is
+exported, loaded again and compared.
 """
 
 import argparse

@@ -5,8 +5,8 @@
 Prints one table: mean epochs of 60; points of accuracy lost against the last epoch; share of runs that keep
 all but a point of that. `koopman` is `KoopmanEarlyStopping` with its defaults, with each `restore`;
 `left out` the same with thresholds chosen, for each configuration, on all others; `early stopping` Keras's
-on the validation loss with patience 5, with the last and with the best weights; `oracle` the first epoch whose
-accuracy is within a point of the last one's, which nobody can know.
+on the validation loss with patience 5, with the last and with the best weights; `oracle` the first epoch
+whose accuracy is within a point of the last one's, which nobody can know.
 """
 
 import itertools
