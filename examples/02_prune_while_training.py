@@ -1,6 +1,6 @@
 """How small can my network be, trained as I train it now?
 
-    python examples/02_prune_while_training.py [--epochs 20] [--export pruned]
+    python examples/02_prune_while_training.py [--epochs 20] [--sparsities 0 .5 .8 .9 .95] [--export pruned]
 
 The optimizer is wrapped and nothing else changes: the sparsity rises along a cubic ramp inside `fit`. For
 each sparsity asked, the accuracy on held-out digits and the size of the weights; then the last model is
@@ -16,6 +16,7 @@ import keras_koopman as kk
 
 parser = argparse.ArgumentParser(description="Prune a network on scikit-learn's digits.")
 parser.add_argument("--epochs", type=int, default=20)
+parser.add_argument("--sparsities", type=float, nargs="+", default=[0.0, 0.5, 0.8, 0.9, 0.95])
 parser.add_argument("--export", metavar="FOLDER", help="where a SavedModel of the last one goes")
 arguments = parser.parse_args()
 
@@ -23,7 +24,7 @@ x, y = load_digits(return_X_y=True)
 x = (x / 16).astype("float32")
 steps = arguments.epochs * -(-1400 // 32)
 
-for sparsity in (0.0, 0.5, 0.8, 0.9, 0.95):
+for sparsity in arguments.sparsities:
     keras.utils.set_random_seed(0)
     model = keras.Sequential(
         [

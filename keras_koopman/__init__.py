@@ -9,6 +9,7 @@ from . import (
     optimizers,
     plotting,
     pruning,
+    relaxation,
     schedules,
     verdicts,
 )
@@ -46,6 +47,7 @@ __all__ = [
     "plotting",
     "prune",
     "pruning",
+    "relaxation",
     "schedules",
     "spectrum_distance",
     "verdicts",

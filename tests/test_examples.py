@@ -11,7 +11,10 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
 # What each is asked for here, and words that its answer must hold.
 SETTINGS = {
     "01_where_is_my_run_going": (["--epochs", "4"], "Koopman spectrum"),
-    "02_prune_while_training": (["--epochs", "1", "--export", "pruned"], "tf_saved_model"),
+    "02_prune_while_training": (
+        ["--epochs", "1", "--sparsities", "0.9", "--export", "pruned"],
+        "tf_saved_model",
+    ),
     "03_shrink_for_speed": (["--epochs", "1"], "from scratch"),
 }
 

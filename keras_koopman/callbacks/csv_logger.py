@@ -6,7 +6,7 @@ from typing import Any
 
 import keras
 
-FIGURES = ("rho", "speed", "leading", "near_one", "residual", "half_life")
+FIGURES = ("rho", "speed", "leading", "near_one", "residual", "half_life", "time_left")
 
 
 class KoopmanCSVLogger(keras.callbacks.CSVLogger):

@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..relaxation import Isostable, Relaxation, isostable
 from ..spectrum.decomposition import KoopmanDecomposition
 from ..spectrum.figures import leading_mode, relative_speed, scalar_propagator
 from .recorder import Observable, TrajectoryRecorder
@@ -14,6 +15,7 @@ from .tensorboard import SpectrumWriter
 
 # Increments that rho and speed look at, as in the experiments that set their thresholds.
 INCREMENTS = 8
+TIME_LEFT = "koopman_time_left"
 # Rounding of the inner products may make up so much of a figure at the most.
 ALLOWED_ERROR = 0.05
 
@@ -36,6 +38,9 @@ class KoopmanMonitor(TrajectoryRecorder):
       absent if it does not fall.
     - `koopman_near_one`: how many eigenvalues of the increments lie within 0.1 of 1: directions that still
       drift.
+    - `koopman_time_left`: epochs, or with `record_freq=N` batches, until 1 % of the motion that is left now
+      remains; only where the run relaxes to an end that can be foretold, see `kk.relaxation.isostable`. It is
+      looked at once an epoch, or with `verbose=1` at each record, and kept as `monitor.isostable`.
 
     The spectrum is that of all increments in the window, with the rank chosen by the optimal hard threshold;
     of full rank where there are more increments than weights, whose noise then averages out.
@@ -46,7 +51,8 @@ class KoopmanMonitor(TrajectoryRecorder):
         average: As in `TrajectoryRecorder`. Defaults to True: rho and speed are defined on means alone.
         observables: As in `TrajectoryRecorder`.
         store: As in `TrajectoryRecorder`; the logs are stored too.
-        verbose: 1 prints a line after each record. Defaults to 0.
+        verbose: 1 prints a line after each record, with the time left or why it cannot be told. Defaults
+            to 0.
         log_dir: Folder for TensorBoard: the figures, and a picture of the spectrum where Matplotlib is
             installed. Defaults to None.
 
@@ -88,11 +94,13 @@ class KoopmanMonitor(TrajectoryRecorder):
         self.verbose = verbose
         self.figures: dict[str, float] = {}
         self.decomposition: KoopmanDecomposition | None = None
+        self.isostable: Isostable | None = None
         self._writer = SpectrumWriter(log_dir) if log_dir is not None else None
 
     def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
         """Record if that is due, and log the latest figures."""
         super().on_epoch_end(epoch, logs)
+        self._look_ahead()
         if logs is not None:
             logs.update(self.figures)
 
@@ -104,23 +112,48 @@ class KoopmanMonitor(TrajectoryRecorder):
 
     def record(self, logs: dict[str, Any] | None = None) -> bool:
         """Record now and measure; see `TrajectoryRecorder.record`."""
-        self.figures, self.decomposition = {}, None  # if this fails, the last ones are out of date
+        # If this fails, the last ones are out of date.
+        self.figures, self.decomposition, self.isostable = {}, None, None
         return super().record(logs)
 
     def _new_trajectory(self) -> None:
         super()._new_trajectory()
-        self.figures, self.decomposition = {}, None
+        self.figures, self.decomposition, self.isostable = {}, None, None
 
     def _after_record(self) -> dict[str, float]:
         self.figures = {f"koopman_{name}": value for name, value in self._measure().items()}
+        if self.verbose or self._clock.interval is None:  # batches are not to wait for it
+            self._look_ahead()
         if self.verbose:
-            shown = "  ".join(
-                f"{name.removeprefix('koopman_')} {value:.3g}" for name, value in self.figures.items()
-            )
-            print(f"{self.unit} {self.trajectory.times[-1]:g}: {shown or 'too few records yet'}")
+            shown = [
+                f"{name.removeprefix('koopman_')} {value:.3g}"
+                for name, value in self.figures.items()
+                if name != TIME_LEFT
+            ]
+            told = "  ".join([*shown, *self._words()])
+            print(f"{self.unit} {self.trajectory.times[-1]:g}: {told or 'too few records yet'}")
         if self._writer is not None:
             self._writer.write(int(self.trajectory.times[-1]), self.figures, self.decomposition)
         return self.figures
+
+    def _look_ahead(self) -> None:
+        """Find the time that is left, if that was not done since the last record."""
+        if self.isostable is not None or not len(self.trajectory):
+            return
+        self.isostable = isostable(self.trajectory)
+        left = self.isostable.time_left()
+        if left is not None and np.isfinite(left.estimate):
+            self.figures[TIME_LEFT] = left.estimate
+
+    def _words(self) -> list[str]:
+        """The time left, or why there is none, for the line that is printed."""
+        found = self.isostable
+        if found is None or found.status is Relaxation.TOO_SHORT:
+            return []
+        left = found.time_left()
+        if left is None:
+            return [f"not relaxing: {found.status.value}"]
+        return [f"about {left.estimate:.0f} {self.unit}s left ({left.low:.0f}-{left.high:.0f})"]
 
     def _measure(self) -> dict[str, float]:
         """What can be said after the latest record."""

@@ -6,7 +6,8 @@ import pytest
 from keras_koopman.callbacks import KoopmanCSVLogger, KoopmanMonitor
 from tests.callbacks.tiny import X, Y, fit, model_of
 
-FIGURES = [f"koopman_{n}" for n in ("rho", "speed", "leading", "near_one", "residual", "half_life")]
+NAMES = ("rho", "speed", "leading", "near_one", "residual", "half_life", "time_left")
+FIGURES = [f"koopman_{name}" for name in NAMES]
 
 
 def read(path, **options):
