@@ -130,6 +130,26 @@ def compiled_within(function: F) -> Any:
     return call
 
 
+def run_as_one(function: Callable[..., None], tensors: list[Any], *, only_if: bool) -> None:
+    """Call a function that assigns variables; where TensorFlow builds a graph, as one XLA program in it.
+
+    Op by op, each operation on a long tensor is a pass through memory; together they are one.
+
+    Args:
+        function: of tensors.
+        tensors: its arguments.
+        only_if: whether XLA can compile it; a distribution strategy or a sparse tensor also forbid it.
+    """
+    if engine() == "tensorflow" and only_if:
+        import tensorflow as tf
+
+        dense = all(isinstance(tensor, tf.Tensor) for tensor in tensors)
+        if dense and not tf.executing_eagerly() and not tf.distribute.has_strategy():
+            tf.function(functools.partial(function), jit_compile=True, autograph=False)(*tensors)
+            return
+    function(*tensors)
+
+
 def concrete_number(variable: keras.Variable) -> int | None:
     """The whole number that a variable holds now, also while a step is traced; None if it cannot be read."""
     try:

@@ -67,16 +67,16 @@ def stages(data):
     shared = [*itertools.product(RANKINGS, OTHERS)]
     return [
         (EARLY, (0.95,), with_floorless),
-        (EARLY, (0.95,), shared),
         (EARLY, (0.98,), with_floorless),
         (LATE, (0.95, 0.98), with_floorless),
-        (EARLY, (0.98,), shared),
         (EARLY, (0.9,), own),
-        (LATE, (0.9,), own),
         (EARLY, (0.8,), own),
-        (LATE, (0.8,), own),
+        (EARLY, (0.95,), shared),
         (EARLY, (0.5,), own),
+        (LATE, (0.9,), own),
+        (LATE, (0.8,), own),
         (LATE, (0.5,), own),
+        (EARLY, (0.98,), shared),
     ]
 
 

@@ -8,14 +8,17 @@ import jax.numpy as jnp
 import keras
 import numpy as np
 from keras import layers
-from sklearn.datasets import load_diabetes, load_digits
+from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
+
+CHUNK = 50  # epochs in a call
+CLASSES = {"cancer": load_breast_cancer, "wine": load_wine}
 
 
 class Recipe(NamedTuple):
     """A training.
 
     Attributes:
-        data: `"digits"`, `"digits600"` (the first 600) or `"diabetes"`.
+        data: `"digits"`, `"digits600"` (the first 600), `"diabetes"`, `"cancer"` or `"wine"`.
         hidden: units of a tanh layer; 0 for none.
         optimizer: `"sgd"` or `"adam"`.
         rate: learning rate.
@@ -40,6 +43,9 @@ def data_of(name):
     if name == "diabetes":
         x, y = load_diabetes(return_X_y=True)
         return (x / x.std(0)).astype("float32"), ((y - y.mean()) / y.std()).astype("float32")[:, None]
+    if name in CLASSES:
+        x, y = CLASSES[name](return_X_y=True)
+        return ((x - x.mean(0)) / x.std(0)).astype("float32"), np.eye(y.max() + 1, dtype="float32")[y]
     x, y = load_digits(return_X_y=True)
     count = 600 if name == "digits600" else len(x)
     return (x[:count] / 16).astype("float32"), np.eye(10, dtype="float32")[y[:count]]
@@ -50,10 +56,9 @@ class Training:
 
     Args:
         recipe: of the training.
-        chunk: epochs in a call.
     """
 
-    def __init__(self, recipe, chunk):
+    def __init__(self, recipe):
         self.x, self.y = map(jnp.asarray, data_of(recipe.data))
         self.batch = recipe.batch or len(self.x)
         self.steps = len(self.x) // self.batch
@@ -100,24 +105,20 @@ class Training:
             state, (weights, losses) = jax.lax.scan(step, state, rows)
             return (state, key), (weights.mean(axis=0), losses.mean())
 
-        self._epochs = jax.jit(lambda carry: jax.lax.scan(epoch, carry, None, length=chunk))
+        self._epochs = jax.jit(lambda carry: jax.lax.scan(epoch, carry, None, length=CHUNK))
 
-    def begin(self, seed):
-        """The first chunk from new weights: these, `(chunk, n)` mean weights of the epochs, and losses."""
+    def path(self, seed, shuffle, epochs):
+        """Train from new weights: these, `(epochs, n)` mean weights of the epochs, and `(epochs,)` losses."""
         rng = np.random.default_rng(seed)
         weights = []
         for variable in self.model.trainable_variables:  # Glorot's, as Keras begins
             bound = np.sqrt(6 / sum(variable.shape)) if len(variable.shape) == 2 else 0.0
             weights.append(jnp.asarray(rng.uniform(-bound, bound, variable.shape), "float32"))
         start = np.concatenate([np.ravel(w) for w in weights])
-        optimizer = [v.value for v in self.optimizer.variables]
-        carry = ((weights, optimizer), jax.random.PRNGKey(seed))
-        self._carry, (path, losses) = self._epochs(carry)
-        return start, np.asarray(path), np.asarray(losses)
-
-    def go_on(self, key, chunks):
-        """Epoch means of the next chunks, the shuffles drawn from another key."""
-        carry = (self._carry[0], jax.random.PRNGKey(key))
-        for _ in range(chunks):
-            carry, (weights, _) = self._epochs(carry)
-            yield np.asarray(weights)
+        carry = ((weights, [v.value for v in self.optimizer.variables]), jax.random.PRNGKey(shuffle))
+        parts = []
+        for _ in range(-(-epochs // CHUNK)):
+            carry, part = self._epochs(carry)
+            parts.append([np.asarray(p) for p in part])
+        means, losses = (np.concatenate(p)[:epochs] for p in zip(*parts, strict=True))
+        return start, means, losses

@@ -106,8 +106,9 @@ def digits():
 
 
 def build(network, start, seed):
-    """The network with kernels scaled."""
-    keras.utils.set_random_seed(seed)
+    """The network with kernels scaled; seed None leaves the seed that is set."""
+    if seed is not None:
+        keras.utils.set_random_seed(seed)
     model = keras.Sequential([keras.Input((64,)), *NETWORKS[network][0](), layers.Dense(10)])
     for variable in model.trainable_variables:
         if "kernel" not in variable.path:

@@ -60,6 +60,7 @@ class Curve(keras.callbacks.Callback):
             average = self._accuracy(model)
             put(model.variables, kept)
         self.rows.append((*row, average))
+        model.stop_training = False  # a negative rho stops whatever the threshold
 
     def _accuracy(self, model):
         x, y = self.judge
@@ -77,7 +78,7 @@ def run(name, seed):
     model.build((None, x.shape[1]))
     model.compile(optimizer(), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
     recorder = kk.callbacks.TrajectoryRecorder(WINDOW + 1, average=True)
-    watch = kk.callbacks.KoopmanEarlyStopping(rho=0.0, speed=0.0, recorder=recorder)  # never stops
+    watch = kk.callbacks.KoopmanEarlyStopping(rho=0.0, speed=0.0, recorder=recorder)
     curve = Curve(recorder, x[:1000], judge)
     model.fit(
         *(x, y, BATCH, EPOCHS),

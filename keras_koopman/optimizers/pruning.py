@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import weakref
 from collections.abc import Iterable, Sequence
 from typing import Any
@@ -10,7 +11,7 @@ import keras
 from keras import ops
 
 from .. import _checks, _patterns
-from ..backend import compiled_within, read
+from ..backend import compiled_within, read, run_as_one
 from ..pruning import criteria, shares
 from ..pruning.criteria import Criterion, TrajectoryCriterion
 from ..pruning.masks import Scores, choose, zeroed
@@ -217,9 +218,8 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         self._watch.before_step(self._scored_variables())
         state = self._state
         assert state is not None
-        gradients: dict[int, Any] = {
-            self._get_variable_index(v): g for v, g in zip(variables, grads, strict=True)
-        }
+        order = [self._get_variable_index(v) for v in variables]
+        gradients: dict[int, Any] = dict(zip(order, grads, strict=True))
         for index, mask in state.masked():
             if gradients.get(index) is not None:
                 gradients[index] = zeroed(mask, read(gradients[index]))
@@ -229,8 +229,16 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             for criterion, all_kept in self._criteria()
             for kept, index in zip(all_kept, state.scored, strict=True)
         ]
-        self.inner_optimizer.apply(
-            [gradients[self._get_variable_index(v)] for v in variables], trainable_variables=variables
+
+        def update(*tensors: Any) -> None:
+            given = dict(zip([i for i in order if gradients[i] is not None], tensors, strict=True))
+            self.inner_optimizer.apply([given.get(i) for i in order], trainable_variables=variables)
+            self._zero_out(state)
+
+        run_as_one(
+            update,
+            [gradients[index] for index in order if gradients[index] is not None],
+            only_if=self._inner_is_keras(),
         )
         for kept, new in slots:
             for name, value in new.items():
@@ -239,7 +247,17 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         self._update_masks(
             state, step + 1, frozen=set(range(len(self._trainable_variables))) - set(gradients)
         )
-        self._zero_out(state)
+        if self._has_average():
+            self._zero_out_averages(state)
+
+    def _inner_is_keras(self) -> bool:
+        """Whether all that the inner optimizer runs is Keras's own, which XLA can compile."""
+        parts = self.inner_optimizer, getattr(self.inner_optimizer, "_learning_rate", None)
+        return all(
+            type(part).__module__.startswith(("keras.src.", "tensorflow."))
+            for part in parts
+            if part is not None
+        )
 
     def _criteria(self) -> list[tuple[Criterion, Slots]]:
         """Each criterion with what is kept for it."""
@@ -284,39 +302,52 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         regular = (step - begin) % self.update_freq == 0
         due = ops.logical_and(on_ramp, ops.logical_or(regular, step == end))
         sparsity = schedule.at(step, progress) / group_sparsity(self.structure)
-        masks = [read(mask) for mask in state.masks]
-        counters = [read(c) for c in (state.floored, state.failed, state.early)]
+        members = [self._trainable_variables[index] for index in state.members]
+        variables = [*state.masks, *members, state.floored, state.failed, state.early]
 
-        def update() -> Any:
-            scores, early = self._scores(state, self.criterion, state.slots)
+        def update(waiting: Any, *values: Any) -> Any:
+            masks, weights, (floored, failed, early) = _split(values, len(state.masks), len(members))
+            own = dict(zip(state.members, weights, strict=True))
+            scores, missed = self._scores(state, self.criterion, state.slots, masks, own)
             ranked = scores
             if isinstance(self.share, Criterion):
-                ranked, also = self._scores(state, self.share, state.share_slots)
-                early = early + also
-            chosen, floored, failed = self._choose(scores, ranked, masks, sparsity)
+                ranked, also = self._scores(state, self.share, state.share_slots, masks, own)
+                missed = missed + also
+            chosen, held, unfit = self._choose(scores, ranked, masks, sparsity)
             new = [
                 mask if frozen.intersection(target.members) else found
                 for target, mask, found in zip(state.targets, masks, chosen, strict=True)
             ]
-            return new, [counters[0] + floored, counters[1] + failed, counters[2] + early]
+            kept = [zeroed(m, w) for m, w in zip(state.on_members(new), weights, strict=True)]
+            counters = floored + held, failed + unfit, early + missed
+            return ops.logical_not(waiting), *new, *kept, *counters
 
-        new, counted = ops.cond(due, update, lambda: (masks, counters))
-        for variable, value in zip(
-            [*state.masks, state.floored, state.failed, state.early], [*new, *counted], strict=True
-        ):
+        # A loop that runs once or not at all. Compiled, it works in place, where both branches of `ops.cond`
+        # would copy all that passes through them, and that at each step.
+        _, *found = ops.while_loop(
+            lambda waiting, *_: waiting, update, (due, *(read(variable) for variable in variables))
+        )
+        for variable, value in zip(variables, found, strict=True):
             variable.assign(value)
 
-    def _scores(self, state: PruningState, criterion: Criterion, slots: Slots) -> tuple[Scores, Any]:
+    def _scores(
+        self,
+        state: PruningState,
+        criterion: Criterion,
+        slots: Slots,
+        masks: list[Any],
+        weights: dict[int, Any],
+    ) -> tuple[Scores, Any]:
         """Scores of each scored tensor of each target; and 1 if |w| had to stand in for them, else 0."""
         follows = isinstance(criterion, TrajectoryCriterion)
         ready = read(state.ready) > 0
         found: Scores = []
         number = 0
-        for target, mask in zip(state.targets, state.masks, strict=True):
+        for target, mask in zip(state.targets, masks, strict=True):
             own = []
-            on_members = target.on_members(read(mask))
+            on_members = target.on_members(mask)
             for index in target.scored:
-                weight = ops.cast(self._trainable_variables[index], "float32")
+                weight = ops.cast(weights[index], "float32")
                 kept = {name: read(v) for name, v in slots[number].items()}
                 alive = ops.broadcast_to(on_members[target.members.index(index)], weight.shape)
                 scores = criterion.scores(weight, {**kept, "mask": alive, "number": number})
@@ -337,15 +368,18 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         return choose(self._state.targets, share, scores, ranked, masks, sparsity)
 
     def _zero_out(self, state: PruningState) -> None:
-        """Zeros where the masks are; in the moving averages too, which may be written back."""
-        averages = self.inner_optimizer._model_variables_moving_average if self._has_average() else None
+        """Zeros where the masks are."""
         for index, mask in state.masked():
             variable = self._trainable_variables[index]
             variable.assign(zeroed(mask, read(variable)))
-            if averages is not None:
-                # By its own number there: the inner optimizer may be older, from before some were frozen.
-                average = averages[self.inner_optimizer._get_variable_index(variable)]
-                average.assign(zeroed(mask, read(average)))
+
+    def _zero_out_averages(self, state: PruningState) -> None:
+        """The same in the moving averages, which may be written back."""
+        averages = self.inner_optimizer._model_variables_moving_average
+        for index, mask in state.masked():
+            # By its own number there: the inner optimizer may be older, from before some were frozen.
+            average = averages[self.inner_optimizer._get_variable_index(self._trainable_variables[index])]
+            average.assign(zeroed(mask, read(average)))
 
     def _has_average(self) -> bool:
         return bool(getattr(self.inner_optimizer, "use_ema", False))
@@ -357,6 +391,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         self.inner_optimizer.finalize_variable_values(var_list)
         if self._state is not None and self._has_average():
             self._zero_out(self._state)
+            self._zero_out_averages(self._state)
         self._watch.after_fit()
 
     def load_own_variables(self, store: Any) -> None:
@@ -395,6 +430,12 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             if isinstance(config[name], dict)
         }
         return cls(**{**config, **parts})
+
+
+def _split(values: Sequence[Any], *counts: int) -> list[list[Any]]:
+    """Lists of so many values each, and one of the rest."""
+    ends = [0, *itertools.accumulate(counts), len(values)]
+    return [list(values[begin:end]) for begin, end in itertools.pairwise(ends)]
 
 
 def _checked_inner(inner: Any) -> keras.optimizers.Optimizer:

@@ -49,13 +49,19 @@ class PruningState:
         """Indices of the tensors that are scored, in the order of the slots."""
         return [index for target in self.targets for index in target.scored]
 
+    @property
+    def members(self) -> list[int]:
+        """Indices of the tensors that have masks."""
+        return [index for target in self.targets for index in target.members]
+
+    def on_members(self, masks: list[Any]) -> list[Any]:
+        """Masks of the targets as each of the members takes them."""
+        pairs = zip(self.targets, masks, strict=True)
+        return [on_member for target, mask in pairs for on_member in target.on_members(mask)]
+
     def masked(self) -> list[tuple[int, Any]]:
         """Index of each masked variable, and its mask as it is now."""
-        return [
-            (index, mask)
-            for target, kept in zip(self.targets, self.masks, strict=True)
-            for index, mask in zip(target.members, target.on_members(read(kept)), strict=True)
-        ]
+        return [*zip(self.members, self.on_members([read(mask) for mask in self.masks]), strict=True)]
 
 
 def make_state(

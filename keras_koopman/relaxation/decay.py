@@ -26,7 +26,7 @@ class Decay:
     Attributes:
         eigenvalues: `(r,)` factors per record, the slowest first.
         residuals: `(r,)` of the modes.
-        modes: `(k, r)` unit modes in the coordinates of the factor.
+        modes: `(k, r)` modes in the coordinates of the factor; of unit length without delays.
         last: `(r,)` coordinates of the last increment.
         explained: share of the squared increments that follow from those before.
         step: `(k,)` the last increment.
@@ -40,7 +40,7 @@ class Decay:
     step: Real
 
     @classmethod
-    def of(cls, factor: Real, rank: int | str | None, size: int, error: float) -> Decay:
+    def of(cls, factor: Real, rank: int | str | None, size: int, error: float, delays: int = 1) -> Decay:
         """From increments, one a column, in coordinates of any orthonormal basis.
 
         Args:
@@ -48,20 +48,24 @@ class Decay:
             rank: as in `kk.decompose`.
             size: how many numbers an increment holds.
             error: of an inner product, as a share of the largest.
+            delays: so many increments in a row are one state: with 2 the next follows from the last and
+                its velocity, as it does with momentum. Defaults to 1.
         """
-        x, y = factor[:, :-1], factor[:, 1:]
-        norms = np.linalg.norm(factor, axis=0)
+        directions, count = factor.shape
+        states = np.concatenate([factor[:, i : count - delays + 1 + i] for i in range(delays)])
+        x, y = states[:, :-1], states[:, 1:]
+        norms = np.linalg.norm(states, axis=0)
         tol = max(TOL, scaled_floor(norms, error))
         least = float(np.max(norms[:-1])) * float(np.sqrt(x.shape[1] * error)) / tol
-        pairs = rayleigh_ritz(x, y, rank, tol, shape=(size, x.shape[1]), least=least)
+        pairs = rayleigh_ritz(x, y, rank, tol, shape=(size * delays, x.shape[1]), least=least)
         order = np.argsort(-np.abs(pairs.eigenvalues), kind="stable")
         vectors = pairs.vectors[:, order]
-        projected = (pairs.basis.T @ factor[:, -1]).astype(np.complex128)
+        projected = (pairs.basis.T @ states[:, -1]).astype(np.complex128)
         misfit = y - pairs.image @ (pairs.basis.T @ x)
         return cls(
             pairs.eigenvalues[order],
             pairs.residuals[order],
-            pairs.basis @ vectors,
+            (pairs.basis @ vectors)[-directions:],
             np.linalg.lstsq(vectors, projected, rcond=None)[0].astype(np.complex128),
             max(0.0, 1.0 - float(np.sum(misfit**2) / np.sum(y**2))),
             factor[:, -1],

@@ -22,13 +22,17 @@ ALLOWED_ERROR = 0.05
 UNEVEN = 0.01
 # A mode that does not decay matters if it carries such a share of the last increment.
 MATTERS = 0.1
-# Earlier parts of the window, as shares of its increments, that must foretell the same end.
-EARLIER = (0.5, 2 / 3, 0.8)
-LATER = (1 / 3, 0.5)
-# The ends foretold may lie apart by such a share of the motion left. In trials with full batches the time was
-# right to 8 % wherever they did; at 0.096 there was a run with the time wrong by a factor of 6.
-RECEDES = 0.08
-LEAST_WIDTH = 0.02
+# Earlier parts of the window, as shares of its increments, that foretell the same time.
+EARLIER = (2 / 3, 0.8)
+DELAYS = 2
+# The interval reaches `LEAST_WIDTH + WIDENING * spread` to either side in logarithms, where the spread is
+# that of the times foretold by the parts. Beyond a factor of `WIDEST` to either side nothing is told. Chosen
+# on the runs marked "tuning" in benchmarks/relaxation/time_left.py.
+LEAST_WIDTH, WIDENING, WIDEST = 0.05, 2.0, 3.0
+# The ends that they foretell may lie apart by such a share of the motion left: at most 0.22 in the tuning
+# runs that are told right, at least 0.4 in random walks.
+RECEDES = 0.3
+FRACTION = 0.01
 # A factor so near to 1 is that of a steady drift.
 STEADY = 1e-3
 
@@ -91,8 +95,8 @@ class Isostable:
         share_left: `remaining` as a share of that and the distance from the origin.
         residual: of the mode, `|A z - lambda z|`; None if there is no mode at all.
         explained: share of the squared increments that follow from those before; None likewise.
-        mismatch: how far the ends lie apart that earlier parts of the window foretell, as a share of the
-            motion left; None if it did not come to that.
+        spread: factor by which the times to 1 % of the motion left differ that earlier parts of the window
+            foretell; None if it did not come to that.
 
     Example:
     >>> import numpy as np
@@ -114,7 +118,7 @@ class Isostable:
     share_left: float | None = None
     residual: float | None = None
     explained: float | None = None
-    mismatch: float | None = None
+    spread: float | None = None
     _fits: tuple[tuple[Decay, float], ...] = field(default=(), repr=False)
     _dt: float = field(default=1.0, repr=False)
     _increments: Any = field(default=None, repr=False)
@@ -187,7 +191,7 @@ class Isostable:
             "share_left": self.share_left,
             "residual": self.residual,
             "explained": self.explained,
-            "mismatch": self.mismatch,
+            "spread": self.spread,
             "time_left": None if left is None else list(left),
         }
 
@@ -199,8 +203,8 @@ class Isostable:
 
     def _spread(self, records: list[float]) -> TimeLeft:
         """Of times in records, the first of which is the estimate."""
-        width = LEAST_WIDTH + (self.mismatch or 0.0)
-        low, high = min(records) * (1 - width) - 0.5, max(records) * (1 + width) + 0.5
+        width = np.exp(_width(records))
+        low, high = records[0] / width - 0.5, records[0] * width + 0.5
         return TimeLeft(records[0] * self._dt, max(low, 0.0) * self._dt, high * self._dt)
 
 
@@ -209,9 +213,10 @@ def isostable(trajectory: Trajectory) -> Isostable:
 
     Near its end a run relaxes: the weights go to a point along a few modes, each of which falls by its own
     factor. The slowest of them is the last that is left; its level sets are the isostables. The modes are
-    those of the increments in the window. They foretell the end of the run, and are trusted only if the first
-    half, the first two thirds and the first four fifths of the window foretell the same end. Where slower
-    modes hide behind faster ones, or the steps are noise, that fails, and nothing is claimed.
+    those of pairs of increments in the window, as the next step follows from the last and the momentum. They
+    foretell when the run is done. The first two thirds and the first four fifths of the window foretell it
+    too: the less they agree, the wider the interval, and beyond a factor of three nothing is claimed. That
+    happens where slower modes hide behind faster ones, and where the steps are noise.
 
     The window should reach back over several half-lives; with the default of 64 records a run whose half-life
     is above a hundred epochs wants a record every few epochs.
@@ -268,12 +273,12 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
     # With fewer directions none is of noise alone, and the threshold cannot tell how large that is.
     rank = "svht" if size > count else None
 
-    def part(begin: int, end: int) -> Decay | None:
-        columns = factor[:, begin:end]
-        moves = np.any(columns[:, :-1]) and np.any(columns[:, 1:])
-        return Decay.of(columns, rank, size, error) if moves else None
+    def part(end: int) -> Decay | None:
+        columns = factor[:, :end]
+        moves = np.any(columns[:, :-DELAYS]) and np.any(columns[:, DELAYS:])
+        return Decay.of(columns, rank, size, error, DELAYS) if moves else None
 
-    whole = part(0, count)
+    whole = part(count)
     if whole is None:
         return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value} but for one step.")
     lead = whole.leading
@@ -297,26 +302,29 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
         )
     rest = whole.rest()
     remaining = float(np.linalg.norm(rest))
-    fits: list[tuple[Decay, float]] = [(whole, 0.0)]
-    mismatch = 0.0
-    for share in EARLIER:
-        end = round(share * count)
-        earlier = part(0, end)
-        if earlier is None:
-            continue
-        foretold = earlier.rest() - factor[:, end:].sum(axis=1)  # from the last snapshot
-        mismatch = max(mismatch, float(np.linalg.norm(foretold - rest)) / max(remaining, 1e-300))
-        if mismatch > RECEDES:
-            return Isostable(
-                Relaxation.UNSETTLED,
-                f"from the first {share:.0%} of the window the end lies elsewhere by {mismatch:.2g} of the "
-                f"motion left, more than {RECEDES:g}: slower modes are still hidden, or noise hides them.",
-                mismatch=mismatch,
-                **figures,
-            )
-        fits.append((earlier, float(count - end)))
-    later = [part(round(share * count), count) for share in LATER]
-    fits += [(fit, 0.0) for fit in later if fit is not None]
+    ends = [count, *(round(share * count) for share in EARLIER)]
+    fits = [(fit, float(count - end)) for end in ends if (fit := part(end)) is not None]
+    times = [fit.records_left(FRACTION, since) for fit, since in fits]
+    if remaining == 0 or min(times) == 0:
+        return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value}: it has come to its end.", **figures)
+    foretold = [fit.rest() - factor[:, count - round(since) :].sum(axis=1) for fit, since in fits]
+    apart = max(float(np.linalg.norm(end - rest)) for end in foretold) / remaining
+    if apart > RECEDES:
+        return Isostable(
+            Relaxation.UNSETTLED,
+            f"from parts of the window the end lies elsewhere by {apart:.2g} of the motion left, more than "
+            f"{RECEDES:g}: slower modes are still hidden, or noise hides them.",
+            **figures,
+        )
+    spread = float(np.exp(_log_spread(times)))
+    if _width(times) > np.log(WIDEST):
+        return Isostable(
+            Relaxation.UNSETTLED,
+            f"parts of the window foretell times that differ by a factor of {spread:.2g}: slower modes are "
+            "still hidden, or noise hides them.",
+            spread=spread,
+            **figures,
+        )
     value = complex(whole.eigenvalues[lead])
     along = float(np.linalg.norm(whole.ahead()[:, lead]))
     found = Isostable(
@@ -327,7 +335,7 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
         amplitude=along,
         remaining=remaining,
         share_left=remaining / (remaining + float(trajectory.displacements[-1])),
-        mismatch=mismatch,
+        spread=spread,
         _fits=tuple(fits),
         _dt=dt,
         _increments=increments,
@@ -341,8 +349,8 @@ def _words(found: Isostable) -> str:
     assert left is not None
     return (
         f"half-life {found.half_life:.3g}, to 1 % of the motion left about {left.estimate:.3g} "
-        f"({left.low:.3g} to {left.high:.3g}); parts of the window agree on the end within "
-        f"{found.mismatch:.1g} of it."
+        f"({left.low:.3g} to {left.high:.3g}); parts of the window agree on it to a "
+        f"factor of {found.spread:.3g}."
     )
 
 
@@ -356,7 +364,19 @@ def _half_life(value: complex) -> float:
 
 def _share(fit: Decay, mode: int) -> float:
     """Of the last increment, that a mode carries."""
-    return min(1.0, float(np.abs(fit.last[mode]) / max(np.linalg.norm(fit.step), 1e-300)))
+    carried = float(np.linalg.norm(fit.modes[:, mode] * fit.last[mode]))
+    return min(1.0, carried / max(float(np.linalg.norm(fit.step)), 1e-300))
+
+
+def _log_spread(times: list[float]) -> float:
+    """Greatest distance of the logarithm of a time from that of the first."""
+    logs = np.log(np.maximum(times, 1e-9))
+    return float(np.max(np.abs(logs - logs[0]))) if np.all(np.isfinite(logs)) else np.inf
+
+
+def _width(times: list[float]) -> float:
+    """How far the interval reaches from the first time, in logarithms."""
+    return LEAST_WIDTH + WIDENING * _log_spread(times)
 
 
 def _not_decaying(fit: Decay) -> int | None:

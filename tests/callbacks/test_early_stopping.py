@@ -10,7 +10,7 @@ import keras_koopman as kk
 from keras_koopman.callbacks import KoopmanEarlyStopping, KoopmanMonitor, TrajectoryRecorder
 from tests.callbacks.tiny import Hook, X, dataset, fit, flat, model_of, snapshots, trainable, weights
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 L = keras.layers
 
@@ -62,6 +62,7 @@ def test_steady_drift_goes_on():
     np.testing.assert_allclose(history.history["koopman_speed"], np.ones(6), rtol=1e-5)
 
 
+@contract
 def test_stops_when_the_steps_have_died_out():
     path = [1 - 0.8 ** (epoch + 1) for epoch in range(40)]
     stopping = KoopmanEarlyStopping()
@@ -104,6 +105,7 @@ def test_patience_and_min_epochs():
     assert len(follow(path, KoopmanEarlyStopping(speed=0.0, min_epochs=25))[1].epoch) == 25
 
 
+@contract
 def test_run_that_diverges_is_stopped():
     def spoil(hook, epoch, logs):
         if epoch == 3:
@@ -129,6 +131,7 @@ def test_restores_the_average_of_the_window():
     assert trainable(model)[0] == pytest.approx(np.mean(path[count - 8 : count]), rel=1e-5)
 
 
+@contract
 def test_average_of_a_run_that_still_drifts_is_that_of_the_last_epoch():
     recorder = TrajectoryRecorder(average=True)
     model = model_of(optimizer=keras.optimizers.SGD(1e-3))
@@ -138,6 +141,7 @@ def test_average_of_a_run_that_still_drifts_is_that_of_the_last_epoch():
     np.testing.assert_allclose(trainable(model), snapshots(recorder.trajectory)[-1], rtol=1e-5, atol=1e-7)
 
 
+@contract
 def test_average_of_layers_goes_to_the_right_weights():
     """Snapshots are grouped by layer; weights of one shape must not change places."""
     model = model_of(
@@ -155,6 +159,7 @@ def test_average_of_layers_goes_to_the_right_weights():
         assert not np.array_equal(flat(variable), end)
 
 
+@contract
 def test_restores_the_best():
     losses = [5.0, 4.0, 2.0, 3.0, *[3.0] * 8]
     seen = {}
@@ -172,6 +177,7 @@ def test_last_leaves_the_weights():
     assert all(np.array_equal(a, b) for a, b in zip(weights(model), seen[8], strict=True))
 
 
+@contract
 @pytest.mark.parametrize("restore", ["best", "average"])
 def test_next_fit_trains_from_the_restored_weights(restore):
     """On JAX the weights of the last step could come back."""
@@ -193,6 +199,7 @@ def normalised(**options):
     )  # fmt: skip
 
 
+@contract
 def test_statistics_of_batch_normalisation_are_computed_anew():
     model = normalised()
     fit(model, KoopmanEarlyStopping(restore="average", inputs=X), epochs=9)
@@ -211,6 +218,7 @@ def test_statistics_left_alone_are_told():
         fit(normalised(), KoopmanEarlyStopping(restore="best"), epochs=9)
 
 
+@contract
 @pytest.mark.parametrize("restore", ["best", "average"])
 def test_pruned_weights_stay_zero(restore):
     model = model_of(lambda: keras.Input((3,)), lambda: L.Dense(4), lambda: L.Dense(1))
@@ -220,6 +228,7 @@ def test_pruned_weights_stay_zero(restore):
     assert sum(int(np.sum(kernel == 0)) for kernel in kernels) == 8
 
 
+@contract
 def test_takes_the_figures_of_a_monitor_and_leaves_its_own_recorder_out():
     monitor = KoopmanMonitor()
     stopping = KoopmanEarlyStopping(recorder=monitor)
@@ -246,6 +255,7 @@ def test_another_callback_can_use_the_figures():
     assert all(value is not None for value in seen[8:])
 
 
+@contract
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses it on torch")
 @pytest.mark.parametrize("steps", [2, 4])
 def test_steps_per_execution(steps):
@@ -253,6 +263,7 @@ def test_steps_per_execution(steps):
     assert len(history.history["koopman_rho"]) == 2
 
 
+@contract
 @pytest.mark.parametrize("counted", [True, False])
 def test_datasets(counted):
     options = {"x": dataset(counted), "y": None, "batch_size": None}
@@ -269,6 +280,7 @@ def test_path_goes_on_over_fits():
     assert len(history.history["koopman_rho"]) == 2
 
 
+@contract
 def test_path_begins_anew_after_a_stop():
     path = [*steady(10), *(10 + 3 * value for value in zigzag(20))]
     stopping = KoopmanEarlyStopping(speed=0.0)

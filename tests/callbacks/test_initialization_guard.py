@@ -9,7 +9,7 @@ from keras_koopman.callbacks.initialization_guard import advice
 from keras_koopman.verdicts import Diagnosis, Thresholds
 from tests.callbacks.tiny import Hook, X, Y, fit, model_of, weights
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 
 def linear(rate):
@@ -18,6 +18,7 @@ def linear(rate):
     )  # fmt: skip
 
 
+@contract
 def test_rate_too_low():
     guard = InitializationGuard(baseline=(X, Y))
     history = fit(linear(1e-4), guard, epochs=60)
@@ -28,6 +29,7 @@ def test_rate_too_low():
     assert guard.advice == "raise the learning rate, which is 0.0001"
 
 
+@contract
 def test_run_that_diverges_is_stopped_at_once():
     guard = InitializationGuard(baseline=(X, Y))
     with pytest.warns(UserWarning, match="finite"):
@@ -65,6 +67,7 @@ def test_without_a_baseline_it_says_less():
     assert guard.verdict.loss.baseline is None
 
 
+@contract
 def test_schedule_is_told():
     model = linear(1e-4)
     model.compile(keras.optimizers.SGD(keras.optimizers.schedules.ExponentialDecay(1e-4, 100, 0.99)), "mse")
@@ -95,6 +98,7 @@ def test_resumed_in_the_middle():
     assert history.epoch == list(range(40, 49))
 
 
+@contract
 def test_training_is_not_changed():
     alone, watched = linear(0.05), linear(0.05)
     fit(alone, epochs=9, shuffle=False)
@@ -140,6 +144,7 @@ def test_run_that_is_too_short():
         fit(linear(0.05), InitializationGuard(at=12), epochs=11)
 
 
+@contract
 def test_baseline_that_does_not_fit():
     with pytest.raises(ValueError, match="baseline does not fit the model"):
         fit(linear(0.05), InitializationGuard(baseline=(X[:, :2], Y)), epochs=9)

@@ -12,7 +12,7 @@ from keras_koopman.callbacks import KoopmanJump
 from keras_koopman.callbacks.jump import Ways
 from tests.callbacks.tiny import BATCH, Hook, X, Y, fit, flat, model_of, trainable, weights
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 L = keras.layers
 
@@ -69,6 +69,7 @@ def test_weights_that_stand_still_go_nowhere():
     assert not np.any(flat(trajectory.increments().combine(Ways(trajectory).ahead("koopman", 5))))
 
 
+@contract
 def test_jumps_reach_a_loss_far_below():
     plain = train(line()).history["loss"][-1]
     jump = KoopmanJump(guard=(X, Y))
@@ -78,6 +79,7 @@ def test_jumps_reach_a_loss_far_below():
     assert sum(history.history["koopman_jump"]) == jump.report.leapt > 0
 
 
+@contract
 def test_next_step_starts_from_the_weights_of_the_jump():
     """On JAX a step could go on from the weights it had."""
     seen = {}
@@ -99,6 +101,7 @@ def test_next_step_starts_from_the_weights_of_the_jump():
     assert after == pytest.approx(step, rel=0.05)
 
 
+@contract
 @pytest.mark.parametrize("optimizer", ["sgd", "adam", "momentum"])
 def test_rejected_jump_leaves_everything_bit_for_bit(optimizer):
     def made():
@@ -114,6 +117,7 @@ def test_rejected_jump_leaves_everything_bit_for_bit(optimizer):
     assert equal(state(alone), state(guarded))
 
 
+@contract
 def test_guard_of_samples_is_the_loss_of_evaluate():
     model = model_of(
         lambda: keras.Input((3,)),
@@ -128,6 +132,7 @@ def test_guard_of_samples_is_the_loss_of_evaluate():
     assert jump.guard(model) == pytest.approx(wanted, rel=1e-5)
 
 
+@contract
 def test_guard_touches_no_metric_in_the_middle_of_an_epoch():
     """The mean loss of an epoch is that of all its batches."""
     options = {"optimizer": keras.optimizers.SGD(0.0), "metrics": ["mae"]}
@@ -140,6 +145,7 @@ def test_guard_touches_no_metric_in_the_middle_of_an_epoch():
         np.testing.assert_allclose(found[name], plain[name], rtol=1e-6)
 
 
+@contract
 def test_jump_in_the_middle_of_an_epoch():
     plain = fit(line(), epochs=3).history["loss"][-1]
     jump = KoopmanJump(3, guard=(X, Y), record_freq=1)
@@ -150,6 +156,7 @@ def test_jump_in_the_middle_of_an_epoch():
     assert history.history["loss"][-1] < plain
 
 
+@contract
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses it on torch")
 @pytest.mark.parametrize("steps", [2, 4])
 def test_steps_per_execution(steps):
@@ -160,6 +167,7 @@ def test_steps_per_execution(steps):
     assert all(time % 2 == 0 for time in times)
 
 
+@contract
 def test_pruned_weights_stay_zero():
     x = np.random.default_rng(0).normal(size=(32, 8)).astype("float32")
     y = x @ np.ones((8, 1), "float32")
@@ -175,6 +183,7 @@ def test_pruned_weights_stay_zero():
     assert zeros[2:] == [4] * 8
 
 
+@contract
 def test_constraints_hold():
     model = model_of(
         lambda: keras.Input((3,)), lambda: L.Dense(1, kernel_constraint="non_neg"),
@@ -186,6 +195,7 @@ def test_constraints_hold():
     assert np.min(weights(model)[0]) >= 0
 
 
+@contract
 def test_moments():
     """`reset` puts the momentum to zero, and `keep` does not; both leave the second moment."""
     found = {}
@@ -201,6 +211,7 @@ def test_moments():
     np.testing.assert_array_equal(found["reset"]["velocity"], found["keep"]["velocity"])
 
 
+@contract
 def test_mixed_precision():
     keras.config.set_dtype_policy("mixed_bfloat16")
     try:
@@ -254,6 +265,7 @@ def test_weights_that_change_during_training():
     assert jump.report.attempts == []  # there are two increments since
 
 
+@contract
 def test_weights_that_are_not_finite():
     def spoil(hook, epoch, logs):
         if epoch == 2:
@@ -286,6 +298,7 @@ def test_invalid_arguments(options, error, message):
         KoopmanJump(**options)
 
 
+@contract
 @pytest.mark.parametrize(
     ("guard", "message"),
     [
@@ -348,6 +361,7 @@ def test_report(capsys):
     assert plain["jumps"] == jump.report.jumps
 
 
+@contract
 def test_batch_size_is_that_of_the_guard_not_of_fit():
     """More samples than fit in one pass are weighed by their number."""
     x, y = np.tile(X, (60, 1)), np.tile(Y, (60, 1))

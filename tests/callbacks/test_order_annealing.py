@@ -47,7 +47,7 @@ def expected():
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"jit_compile": False}, {"run_eagerly": True}, {"steps_per_execution": 2}],
+    [{"jit_compile": True}, {"jit_compile": False}, {"run_eagerly": True}, {"steps_per_execution": 2}],
     ids=["jit", "no-jit", "eager", "steps-per-execution"],
 )
 def test_the_step_sees_each_order(expected, options):

@@ -14,7 +14,7 @@ from keras_koopman.verdicts import Diagnosis, Verdict
 from keras_koopman.verdicts.path import PathFigures
 from tests.callbacks.tiny import Hook, X, Y, flat
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 FIT = {"x": X, "y": Y, "batch_size": 4, "epochs": 20, "verbose": 0}
 
@@ -61,6 +61,7 @@ def test_good_run_is_trained_once():
     assert report.model.evaluate(X, Y, verbose=0) < 0.1
 
 
+@contract
 def test_rate_too_low_is_raised_until_it_learns():
     report = kk.fit_with_restarts(maker(3e-4), FIT, rate_factor=10)
     assert report.attempts[0].diagnosis == "LEARNING_RATE_TOO_LOW"
@@ -70,6 +71,7 @@ def test_rate_too_low_is_raised_until_it_learns():
     assert report.history["loss"][-1] < report.attempts[0].loss
 
 
+@contract
 def test_seed_stays_where_the_rate_is_to_blame_and_changes_where_the_start_is():
     built = []
     report = kk.fit_with_restarts(
@@ -103,6 +105,7 @@ def test_rate_is_bracketed():
     np.testing.assert_allclose(scales, [3, 9, math.sqrt(27), math.sqrt(9 * math.sqrt(27))])
 
 
+@contract
 def test_best_of_bad_runs_goes_on_to_the_end():
     begun = []
     hook = Hook(on_epoch_begin=lambda hook, epoch, logs: begun.append((id(hook.model), epoch)))
@@ -170,6 +173,7 @@ def test_report_of_a_loss_that_is_not_finite():
     assert kk.RestartReport(None, {}, (attempt,), 0).to_dict()["attempts"][0]["loss"] is None
 
 
+@contract
 def test_all_diverge():
     """There is nothing to go on with, and that is told by the table."""
     with pytest.warns(UserWarning, match="finite"):

@@ -15,6 +15,7 @@ from keras_koopman.callbacks import KoopmanMonitor, TrajectoryRecorder
 from keras_koopman.trajectory.store import TrajectoryStore
 from tests.callbacks.tiny import Broken, Hook, fit, flat, model_of, snapshots, trainable
 
+pytestmark = pytest.mark.uncounted
 pytest.importorskip("zarr")
 ROOT = Path(__file__).parents[2]
 KINDS = {
@@ -225,35 +226,71 @@ def test_disk_that_fills_up(where, tmp_path, monkeypatch):
         in_order(model_of(), recorder, epochs=1)
 
 
-SCRIPT = """
-import resource, signal, sys
+# Runs that end otherwise than a test can. One process imports everything and is then forked for each of
+# them, in a folder that is named after it: to import takes longer than all the rest.
+PROCESSES = """
+import os, resource, signal, sys, traceback
+import keras
 from tests.callbacks.tiny import *
 from keras_koopman.callbacks import TrajectoryRecorder
-recorder = TrajectoryRecorder(store=sys.argv[1])
-def small(callback, epoch, logs):
-    if epoch == 2:
-        signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
-        resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
-history = fit(model_of(), Hook(on_epoch_begin=small), recorder, epochs=5)
-print("epochs", len(history.epoch), "records", len(recorder.trajectory))
+
+def full(folder):
+    def small(callback, epoch, logs):
+        if epoch == 2:
+            signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+            resource.setrlimit(resource.RLIMIT_FSIZE, (8, 8))
+    recorder = TrajectoryRecorder(store=folder + "/run.zarr")
+    history = fit(model_of(jit_compile=False), Hook(on_epoch_begin=small), recorder, epochs=5)
+    print("epochs", len(history.epoch), "records", len(recorder.trajectory), flush=True)
+
+def killed(folder, kill_at):
+    seen = []
+    def kill(callback, batch, logs):
+        seen.append(batch)
+        if len(seen) == kill_at:
+            os.kill(os.getpid(), signal.SIGKILL)
+    recorder = TrajectoryRecorder(store=folder + "/run.zarr")
+    backup = keras.callbacks.BackupAndRestore(folder + "/backup")
+    model = model_of(jit_compile=False)
+    fit(model, recorder, backup, Hook(on_train_batch_end=kill), epochs=5, shuffle=False)
+
+os.chdir(sys.argv[1])
+for folder, run in [("full", full), *[(k, lambda f: killed(f, int(f))) for k in sys.argv[2:]]]:
+    child = os.fork()
+    if child:
+        print("exit", folder, os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
+        continue
+    try:
+        run(folder)
+        os._exit(0)
+    except BaseException:
+        traceback.print_exc()
+    os._exit(1)
 """
+KILLED_AT = [3, 21]
 
 
-def run_python(script, *args):
-    return subprocess.run(
-        [sys.executable, "-c", script, *map(str, args)],
+@pytest.fixture(scope="module")
+def processes(tmp_path_factory):
+    """The folder of all of them, and what they printed."""
+    folder = tmp_path_factory.mktemp("processes")
+    done = subprocess.run(
+        [sys.executable, "-c", PROCESSES, folder, *map(str, KILLED_AT)],
         cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, timeout=240, check=False,
+        capture_output=True, text=True, timeout=400, check=False,
     )  # fmt: skip
-
-
-def test_disk_that_is_really_full(tmp_path):
-    done = run_python(SCRIPT, tmp_path / "run.zarr")
     assert done.returncode == 0, done.stderr[-2000:]
-    assert "epochs 5 records 5" in done.stdout
-    assert done.stderr.count("is given up, the training goes on") == 1
-    assert kk.Trajectory.load(tmp_path / "run.zarr").times.tolist() == [1, 2]
-    again = TrajectoryRecorder(store=tmp_path / "run.zarr")  # there is room again
+    return folder, done.stdout, done.stderr
+
+
+def test_disk_that_is_really_full(processes):
+    folder, printed, said = processes
+    assert "exit full 0\n" in printed, said[-2000:]
+    assert "epochs 5 records 5" in printed
+    assert said.count("is given up, the training goes on") == 1
+    store = folder / "full" / "run.zarr"
+    assert kk.Trajectory.load(store).times.tolist() == [1, 2]
+    again = TrajectoryRecorder(store=store)  # there is room again
     in_order(model_of(seed=3), again, epochs=1)
     assert again.trajectory.times.tolist() == [1, 2, 3]
 
@@ -362,29 +399,13 @@ def test_the_same_recorder_after_a_broken_fit(tmp_path, kind):
     same_as_whole(tmp_path / "run.zarr", kind, recorder.trajectory)
 
 
-KILLED = """
-import os, signal, sys
-import keras
-from tests.callbacks.tiny import *
-from keras_koopman.callbacks import TrajectoryRecorder
-folder, kill_at = sys.argv[1], int(sys.argv[2])
-recorder = TrajectoryRecorder(store=folder + "/run.zarr")
-backup = keras.callbacks.BackupAndRestore(folder + "/backup")
-seen = []
-def kill(callback, batch, logs):
-    seen.append(batch)
-    if len(seen) == kill_at:
-        os.kill(os.getpid(), signal.SIGKILL)
-fit(model_of(), recorder, backup, Hook(on_train_batch_end=kill), epochs=5, shuffle=False)
-"""
-
-
-@pytest.mark.parametrize("kill_at", [3, 21])
-def test_killed(tmp_path, kill_at):
-    done = run_python(KILLED, tmp_path, kill_at)
-    assert done.returncode == -signal.SIGKILL, done.stderr[-2000:]
-    store = tmp_path / "run.zarr"
+@pytest.mark.parametrize("kill_at", KILLED_AT)
+def test_killed(processes, kill_at):
+    folder, printed, said = processes
+    assert f"exit {kill_at} {-signal.SIGKILL}\n" in printed, said[-2000:]
+    store = folder / str(kill_at) / "run.zarr"
     assert TrajectoryStore.open(store).times.tolist() == list(range(1, kill_at // 6 + 1))
     recorder = TrajectoryRecorder(store=store)
-    in_order(model_of(), recorder, keras.callbacks.BackupAndRestore(tmp_path / "backup"))
+    backup = keras.callbacks.BackupAndRestore(folder / str(kill_at) / "backup")
+    in_order(model_of(), recorder, backup)
     same_as_whole(store, "epoch", recorder.trajectory)

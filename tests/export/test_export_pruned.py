@@ -142,6 +142,7 @@ UNABLE = {
 }
 
 
+@pytest.mark.uncounted
 @pytest.mark.parametrize("kind", MODELS)
 def test_every_kind_of_model(path, kind):
     """The formats that can carry a model give its outputs; of the others the error says why."""

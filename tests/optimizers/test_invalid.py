@@ -7,7 +7,7 @@ import pytest
 import keras_koopman as kk
 from tests.optimizers.tiny import L, compiled, fit, network, pruning, ramp, zeros
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 # What is passed in place of good arguments; the error; words in it.
 BAD = [
@@ -88,6 +88,7 @@ def test_nothing_to_prune():
             pruning(**options).build_for(network())
 
 
+@contract
 def test_nothing_to_prune_is_said_by_fit():
     with pytest.raises(ValueError, match="leaves no weight to prune"):
         fit(compiled(pruning(include="encoder/*")))
@@ -112,6 +113,7 @@ def test_pattern_that_does_not_divide_is_a_named_skip():
     assert "4 does not divide its 6 inputs" in str(kk.pruning.report(model))
 
 
+@contract
 def test_scores_of_the_wrong_shape():
     model = network()
     optimizer = pruning(criterion=lambda weights, state: keras.ops.sum(weights, axis=0))
@@ -120,6 +122,7 @@ def test_scores_of_the_wrong_shape():
         optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
 
 
+@contract
 @pytest.mark.parametrize(
     "schedule",
     [

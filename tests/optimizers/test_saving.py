@@ -26,6 +26,7 @@ from tests.optimizers.tiny import (
 )
 
 pytestmark = [
+    pytest.mark.uncounted,
     pytest.mark.usefixtures("no_own_compile"),
     pytest.mark.filterwarnings("ignore:.*had too few records"),
 ]

@@ -30,7 +30,7 @@ from tests.optimizers.tiny import (
     zeros,
 )
 
-pytestmark = pytest.mark.usefixtures("no_own_compile")
+pytestmark = [pytest.mark.uncounted, pytest.mark.usefixtures("no_own_compile")]
 
 
 def gradients(model, seed):

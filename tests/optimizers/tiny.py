@@ -83,14 +83,14 @@ def exact(optimizer):
 
 
 class Steps:
-    """Compiled steps of an optimizer on gradients that are given: a `fit` without a model's share of it."""
+    """Steps of an optimizer on gradients that are given, compiled: a `fit` without a model's share of it."""
 
-    def __init__(self, model):
+    def __init__(self, model, compiled=True):
         self.model, self.optimizer = model, model.optimizer
         if not self.optimizer.built:
             pruner(self.optimizer).build_for(model)
         self.engine = keras.backend.backend()
-        if self.engine == "tensorflow":
+        if self.engine == "tensorflow" and compiled:
             import tensorflow as tf
 
             self._step = tf.function(lambda *grads: self.optimizer.apply(list(grads)), autograph=False)

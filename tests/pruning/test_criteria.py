@@ -20,7 +20,7 @@ from keras_koopman.pruning.criteria import (
     TrajectoryCriterion,
 )
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 
 @keras.saving.register_keras_serializable("tests_criteria")
@@ -110,6 +110,7 @@ def test_round_trip_through_keras_saving(criterion):
     assert again.slots == criterion.slots
 
 
+@contract
 def test_slots_are_updated_without_a_change_to_what_is_given(criterion):
     slots = {name: tensor(RNG.normal(size=(4, 3))) for name in criterion.slots}
     given = {name: host(value).copy() for name, value in slots.items()}
@@ -125,6 +126,7 @@ def test_slots_are_updated_without_a_change_to_what_is_given(criterion):
     np.testing.assert_array_equal(host(weight), WEIGHTS[0])
 
 
+@contract
 def test_scores_are_finite_and_of_the_shape_of_the_weights(criterion):
     slots = after_three_steps(criterion)
     mask = keras.ops.ones((4, 3), "bool")
@@ -134,6 +136,7 @@ def test_scores_are_finite_and_of_the_shape_of_the_weights(criterion):
     assert np.isfinite(host(scores)).all()
 
 
+@contract
 def test_weights_of_any_precision_are_pruned():
     """The optimizer hands float32 to the criterion and leaves the weights in their own precision."""
     dtypes = ["float16", "bfloat16", "float32"]
@@ -162,6 +165,7 @@ def test_magnitude():
     np.testing.assert_array_equal(host(Magnitude().scores(tensor([-2, 0, 0.5]), {})), [2, 0, 0.5])
 
 
+@contract
 def test_magnitude_displacement_is_from_the_weights_before_the_first_step():
     criterion = MagnitudeDisplacement()
     slots = after_three_steps(criterion)
@@ -172,6 +176,7 @@ def test_magnitude_displacement_is_from_the_weights_before_the_first_step():
     )
 
 
+@contract
 def test_movement_adds_up_minus_weight_times_gradient():
     slots = after_three_steps(Movement())
     wanted = -sum(w * g for w, g in zip(WEIGHTS[:3], GRADIENTS, strict=True))
@@ -193,10 +198,12 @@ def random_scores(shape=(50, 40), seed=0, number=0, weight=1.0):
     return host(Random(seed).scores(keras.ops.full(shape, weight, "float32"), state))
 
 
+@contract
 def test_random_is_the_same_at_each_update_whatever_the_weights():
     np.testing.assert_array_equal(random_scores(), random_scores(weight=-3.0))
 
 
+@contract
 def test_random_differs_between_tensors_of_one_shape_and_between_seeds():
     found = [
         random_scores(),
@@ -210,6 +217,7 @@ def test_random_differs_between_tensors_of_one_shape_and_between_seeds():
             assert abs(np.corrcoef(one.reshape(-1), other.reshape(-1))[0, 1]) < 0.1  # 4.5 standard errors
 
 
+@contract
 def test_random_is_uniform():
     found = np.sort(random_scores().reshape(-1))
     assert 0 <= found[0] <= found[-1] < 1
@@ -219,6 +227,7 @@ def test_random_is_uniform():
 # --- a user's function ---
 
 
+@contract
 def test_function_sees_the_weights_the_mask_and_the_number_of_the_tensor():
     seen = []
 
@@ -361,6 +370,7 @@ def unit(values):
     return [v / length for v in values]
 
 
+@contract
 @pytest.mark.parametrize("rates", [(0.7,), (0.8, -0.4), (1.1,)])
 @pytest.mark.parametrize("rank", [None, "svht"])
 def test_mode_is_the_fixed_point(model, rates, rank):
@@ -387,6 +397,7 @@ def test_forecast_is_the_path_at_the_horizon(model, rates, horizon):
     close(measured(criterion, model), at(len(path) - 1 + horizon), tolerance=1e-3)
 
 
+@contract
 def test_forecast_by_default_rank(model):
     path, _, at = relaxing(model, (0.9,))
     close(measured(KoopmanForecast(Recorder(path, model)), model), at(len(path) - 1 + 10), tolerance=1e-3)
@@ -398,6 +409,7 @@ def test_forecast_holds_growth_at_its_size(model):
     close(measured(KoopmanForecast(Recorder(path, model), 6, rank=1), model), wanted, tolerance=1e-3)
 
 
+@contract
 def test_scores_are_those_of_the_variables_asked_for(model):
     path, fixed, _ = relaxing(model, (0.7,))
     second, first = (model.get_layer(name).kernel for name in ("second", "first"))

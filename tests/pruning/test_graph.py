@@ -4,7 +4,7 @@ from keras import layers
 
 from keras_koopman.pruning.graph import unit_groups
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 
 def sequential(*parts, shape=(4,)):
@@ -31,6 +31,7 @@ def dense(n, name, **settings):
     return layers.Dense(n, name=name, **settings)
 
 
+@contract
 def test_chain():
     first, second = unit_groups(sequential(dense(3, "a", activation="relu"), dense(2, "b")))
     assert (first.name, first.count, first.reason, first.trainable) == ("a", 3, None, True)
@@ -40,6 +41,7 @@ def test_chain():
     assert (second.name, second.reason) == ("b", "'b' is an output of the model")
 
 
+@contract
 def test_convolution_with_what_follows():
     group = unit_groups(
         sequential(
@@ -213,6 +215,7 @@ class Mirror(layers.Layer):
         return x @ keras.ops.transpose(self.kernel)
 
 
+@contract
 def test_tied_variables():
     source = dense(3, "a")
 
@@ -225,6 +228,7 @@ def test_tied_variables():
     assert found["b"] == (3, None)
 
 
+@contract
 def test_lora():
     model = sequential(dense(3, "a"), dense(3, "b"), dense(2, "out"))
     model.get_layer("b").enable_lora(1)
@@ -233,6 +237,7 @@ def test_lora():
     assert groups[1].kernels == ()
 
 
+@contract
 def test_quantized():
     model = sequential(dense(3, "a"), dense(3, "b"), dense(2, "out"))
     model.get_layer("b").quantize("int8")
@@ -278,6 +283,7 @@ class OwnCall(keras.Model):
         return 2 * super().call(x, training=training)
 
 
+@contract
 def test_subclassed_models_are_refused():
     with pytest.raises(ValueError, match=r"'mine'.*Write it as a functional or Sequential model"):
         unit_groups(Subclassed())

@@ -12,7 +12,7 @@ from keras_koopman.backend import engine
 from keras_koopman.relaxation.pde import Burgers, Diffusion, PhaseDiffusion
 from tests.relaxation.equations import EQUATIONS, fields, random_fields
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 MAKERS = {
     "diffusion": functools.partial(Diffusion, diffusivity=0.05, length=1.0),
@@ -59,6 +59,7 @@ def compiled(function):
     return function
 
 
+@contract
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_precision_is_that_of_the_fields(equation, dtype):
     u = random_fields(equation, 3, size=0.2).astype(dtype)
@@ -74,6 +75,7 @@ def test_precision_is_that_of_the_fields(equation, dtype):
     np.testing.assert_allclose(np.asarray(equation.eigenfunctional(u, 2)), exact, atol=tolerance)
 
 
+@contract
 def test_float32_keeps_its_digits_near_rest(equation):
     """The functionals of small fields are small: they must not drown in the rounding of 1."""
     u = 1e-5 * fields(equation, [1.0, 0.3])
@@ -90,6 +92,7 @@ def test_shapes(equation):
     assert tuple(equation.expand(u, 4).at(np.zeros(1)).shape) == (3, 1, 65)
 
 
+@contract
 @pytest.mark.parametrize("n", [1, 3])
 def test_gradient_against_differences(equation, n):
     u = random_fields(equation, 2).astype("float32")
@@ -104,6 +107,7 @@ def test_gradient_against_differences(equation, n):
     )
 
 
+@contract
 def test_flow_has_a_gradient(equation):
     u = random_fields(equation, 1).astype("float32")
     found = gradient(lambda v: equation.solve(v, 0.5)[:, 20], u)
@@ -112,6 +116,7 @@ def test_flow_has_a_gradient(equation):
     assert np.sum(found * direction) == pytest.approx((up - down)[0, 20] / 2e-6, rel=1e-3, abs=1e-4)
 
 
+@contract
 def test_within_a_compiled_step(equation):
     u = random_fields(equation, 2).astype("float32")
     for function in (lambda v: equation.eigenfunctional(v, 2), lambda v: equation.solve(v, 0.3)):
@@ -189,6 +194,7 @@ def test_says_nothing_of_good_or_noisy_fields(equation):
             equation.eigenfunctional(fields_, 1)
 
 
+@contract
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_exponential_does_not_overflow(dtype):
     """A field a thousand times larger than the coefficient: functionals are finite, the field is refused."""

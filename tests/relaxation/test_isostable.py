@@ -84,7 +84,7 @@ def test_a_little_noise_widens_the_interval(seed):
     [
         (lambda: relaxing([0.9], records=16), Relaxation.TOO_SHORT),
         (lambda: kk.Trajectory(), Relaxation.TOO_SHORT),
-        (lambda: relaxing([0.95], records=48, noise=0.05), Relaxation.NOISE),
+        (lambda: relaxing([0.95], records=48, noise=0.05), Relaxation.UNSETTLED),
         (lambda: walk(), Relaxation.NOISE),
         (lambda: relaxing([1.02, 0.9], [0.1, 1.0]), Relaxation.GROWING),
         (lambda: relaxing([1.05]), Relaxation.GROWING),

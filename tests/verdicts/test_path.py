@@ -14,7 +14,7 @@ from keras_koopman.verdicts.path import (
 )
 from tests.verdicts.paths import decay, drift, layers, record, walk
 
-pytestmark = pytest.mark.contract
+contract = pytest.mark.contract
 
 
 def by_hand(rows, origin, window):
@@ -25,6 +25,7 @@ def by_hand(rows, origin, window):
     return rho, near / (np.linalg.norm(rows[-1] - origin) / len(rows))
 
 
+@contract
 @pytest.mark.parametrize("window", [2, 5, 8])
 @pytest.mark.parametrize("count", [9, 14])
 def test_figures_are_those_of_the_definition(window, count):
@@ -40,6 +41,7 @@ def test_figures_are_those_of_the_definition(window, count):
     assert (path.snapshots, path.window, path.still) == (count, window, False)
 
 
+@contract
 def test_figures_of_each_layer():
     rng = np.random.default_rng(0)
     rows, origin = np.cumsum(rng.normal(size=(12, 8)), axis=0), rng.normal(size=8)
@@ -76,6 +78,7 @@ def test_a_layer_without_initial_weights_has_no_relative_displacement():
     assert measure_path(record(drift(9), np.zeros(8))).displacement is None
 
 
+@contract
 @pytest.mark.parametrize("form", [lambda r: r, ops.convert_to_tensor, lambda r: [r[:3], r[3:]]])
 def test_displacement_of_every_form_of_values(form):
     rows = np.random.default_rng(1).normal(size=(3, 8))
@@ -83,6 +86,7 @@ def test_displacement_of_every_form_of_values(form):
     assert found == pytest.approx(np.linalg.norm(rows[-1] - 1) / np.sqrt(8), rel=1e-6)
 
 
+@contract
 def test_displacement_survives_a_change_of_reference():
     """The window takes a nearer reference when steps get small; the origin stays."""
     rows = [np.full(6, 10.0) + 1e-5 * t for t in range(1, 13)]
@@ -107,6 +111,7 @@ def test_weights_that_stand_still():
     assert path.layer_rho == {}
 
 
+@contract
 def test_a_frozen_layer_is_left_out():
     rows = drift(9)
     rows[:, :4] = 1.0
