@@ -65,8 +65,10 @@ def stages(data):
     own = [*itertools.product(RANKINGS, ["own"])]
     with_floorless = [*own, ("magnitude", "own_nofloor")]
     shared = [*itertools.product(RANKINGS, OTHERS)]
+    recommended = [*itertools.product(RANKINGS, ["erk"])]
     return [
         (EARLY, (0.95,), with_floorless),
+        (EARLY, (0.95,), recommended),
         (EARLY, (0.98,), with_floorless),
         (LATE, (0.95, 0.98), with_floorless),
         (EARLY, (0.9,), own),
