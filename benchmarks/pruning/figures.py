@@ -26,6 +26,14 @@ SHOWN = (
     ("hindsight", "erk"),
 )
 
+NAMES = {
+    "magnitude": "magnitude",
+    "koopman_mode_means": "Koopman mode",
+    "magnitude_displacement": "|w| |w - w0|",
+    "movement": "movement",
+    "hindsight": "oracle",
+}
+
 
 def reference():
     """Accuracy against sparsity of both libraries."""
@@ -59,8 +67,10 @@ def rankings():
     if not table.exists():
         return
     gained = points(read([table]))
-    runs = sorted(run for run in gained if run[2] <= 0.3 and run[3] == 0.95)
-    figure = Figure((9, 3.6), layout="constrained")
+    runs = sorted(
+        (run for run in gained if run[2] <= 0.3 and run[3] == 0.95), key=lambda r: (r[1] != "sgd", r)
+    )
+    figure = Figure((9, 4.2), layout="constrained")
     axis = figure.subplots()
     width = 0.8 / len(SHOWN)
     for number, pair in enumerate(SHOWN):
@@ -71,12 +81,13 @@ def rankings():
             [mean for mean, _ in cells],
             width,
             yerr=[error for _, error in cells],
-            label=", ".join(pair),
+            label=f"{NAMES[pair[0]]}, {'global' if pair[1] == 'own' else pair[1]}",
         )
     axis.axhline(0, color="black", linewidth=0.8)
-    axis.set_xticks(range(len(runs)), [f"{run[1]}, pruned at {100 * run[2]:g} %" for run in runs])
+    labels = [f"{'SGD' if run[1] == 'sgd' else 'Adam'}\nat {100 * run[2]:g} %" for run in runs]
+    axis.set_xticks(range(len(runs)), labels)
     axis.set_ylabel("points over magnitude, global")
-    axis.legend(frameon=False, ncols=2)
+    figure.legend(loc="outside upper center", frameon=False, ncols=4)
     save(figure, "pruning_rankings")
 
 
