@@ -2,19 +2,23 @@
 
 from . import (
     callbacks,
+    depth,
     export,
+    layers,
     losses,
     metrics,
     observables,
     optimizers,
     plotting,
     pruning,
+    reachability,
     relaxation,
     schedules,
     verdicts,
 )
 from .callbacks.restart_report import RestartAttempt, RestartReport
 from .callbacks.restarts import fit_with_restarts
+from .depth import estimate_depth
 from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
@@ -37,9 +41,12 @@ __all__ = [
     "Trajectory",
     "callbacks",
     "decompose",
+    "depth",
     "dmd_operator",
+    "estimate_depth",
     "export",
     "fit_with_restarts",
+    "layers",
     "losses",
     "metrics",
     "observables",
@@ -47,6 +54,7 @@ __all__ = [
     "plotting",
     "prune",
     "pruning",
+    "reachability",
     "relaxation",
     "schedules",
     "spectrum_distance",

@@ -8,6 +8,7 @@ from .jump_report import JumpAttempt, JumpReport
 from .monitor import KoopmanMonitor
 from .order_annealing import OrderAnnealing
 from .recorder import TrajectoryRecorder
+from .refine_depth import RefineDepth
 
 __all__ = [
     "InitializationGuard",
@@ -18,5 +19,6 @@ __all__ = [
     "KoopmanJump",
     "KoopmanMonitor",
     "OrderAnnealing",
+    "RefineDepth",
     "TrajectoryRecorder",
 ]

@@ -1,0 +1,253 @@
+"""`ContinuousBlock`: a block of a network whose depth is a time, and so can be changed."""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import keras
+from keras import ops
+
+from .. import _checks
+from .adaptive import integrate_adaptively
+from .basis import Basis, default_nodes
+from .field import Field
+from .finite import checked
+from .integrate import integrate, pairs
+from .prototype import Prototype, built_copy
+from .stages import describe, plan_of, unused_nodes
+from .tableau import NAMED, Tableau, tableau_of
+
+
+@keras.saving.register_keras_serializable("keras_koopman")
+class ContinuousBlock(keras.layers.Layer):
+    """Solves `dh/dt = R(theta(t), h)` from t = 0 to `horizon`, with the input as start; gives the end.
+
+    The weights are functions of time, `theta(t) = sum_a phi_a(t) theta_a`: each node a has a copy of all
+    weights of the rate R. With `scheme="euler"`, `basis="constant"`, one node for each step and
+    `horizon=steps` it is the residual network `h + R_n(h)`. What a residual network cannot do: take another
+    number of steps or another scheme after training, begin with few nodes and refine them
+    (`kk.layers.refine`), or be cut down without data (`kk.layers.project`).
+
+    Moving statistics belong to the nodes as weights do, and are updated as the rate is met on the way;
+    regularisers and constraints act on the nodes. A loss that the rate adds counts once in each step.
+
+    Args:
+        rate: Layer or small model whose output has the shape of its input, like those of `kk.layers` or a
+            `keras.Sequential`. It is copied for each node; the object itself is not used.
+        steps: Number of steps. Defaults to 4.
+        nodes: Number of nodes. Defaults to None: as many as give one cell to each step, which is `steps` for
+            `"constant"`, `2 * steps` for `"linear"`, else `steps + 1`.
+        scheme: `"euler"`, `"midpoint"`, `"heun"`, `"rk4"`, `"rk38"` or a `kk.layers.Tableau`; with
+            `"dopri5"`, or any tableau with `b_low`, tolerances choose the steps: for inference only.
+            Defaults to `"rk4"`.
+        basis: `"constant"` between nodes; `"fem"`, linear and continuous; `"linear"`, linear and
+            discontinuous, two nodes in each cell; `"polynomial"` of degree `nodes - 1`. Defaults to
+            `"constant"`.
+        horizon: Time at the end. Defaults to 1.
+        memory: `"full"` keeps all that backpropagation needs; `"checkpoint"` keeps the states between steps
+            and computes the stages of a step again, which pays with several stages or a large rate; not on
+            JAX on CPU, where XLA undoes it. Defaults to `"full"`.
+        rtol: Relative tolerance of an adaptive scheme. Defaults to 1e-4.
+        atol: Absolute tolerance of an adaptive scheme. Defaults to 1e-6.
+        check_finite: Whether to raise an error that names step and stage where the rate ceases to be finite;
+            slow, and on TensorFlow not seen under XLA, which `jit_compile="auto"` leaves out for it. Defaults
+            to False.
+        **kwargs: Of `keras.layers.Layer`, like `name` and `dtype`.
+
+    Attributes:
+        rates: The copies of the rate, one for each node; empty until built.
+
+    Raises:
+        TypeError: If an argument has the wrong type, or the rate cannot be copied.
+        ValueError: If an argument is out of range; when built, if the rate changes the shape or has no
+            weights; in training, if the scheme is adaptive.
+
+    Reference:
+        Alejandro F. Queiruga, N. Benjamin Erichson, Dane Taylor and Michael W. Mahoney (2020),
+        "Continuous-in-depth neural networks".
+
+    Example:
+    >>> import keras
+    >>> import numpy as np
+    >>> import keras_koopman as kk
+    >>> decay = keras.layers.Dense(1, use_bias=False, kernel_initializer=keras.initializers.Constant(-1.0))
+    >>> block = kk.layers.ContinuousBlock(decay, steps=4)
+    >>> float(block(np.ones((1, 1)))[0, 0])  # exp(-1) = 0.36788
+    0.3679
+    """
+
+    def __init__(
+        self,
+        rate: keras.layers.Layer,
+        steps: int = 4,
+        nodes: int | None = None,
+        scheme: str | Tableau = "rk4",
+        basis: Literal["constant", "fem", "linear", "polynomial"] = "constant",
+        horizon: float = 1.0,
+        memory: Literal["full", "checkpoint"] = "full",
+        rtol: float = 1e-4,
+        atol: float = 1e-6,
+        check_finite: bool = False,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self._prototype = Prototype(rate)
+        self._steps = _checks.whole_number("steps", steps, least=1)
+        self._tableau = tableau_of(scheme)
+        self._basis = Basis(basis, default_nodes(basis, self._steps) if nodes is None else nodes)
+        self.horizon = _checks.real_number("horizon", horizon, 0.0, math.inf)
+        self.memory = _checks.one_of("memory", memory, ("full", "checkpoint"))
+        self.rtol = _checks.real_number("rtol", rtol, 0.0, 1.0)
+        self.atol = _checks.real_number("atol", atol, 0.0, math.inf)
+        if not isinstance(check_finite, bool):
+            raise TypeError(f"check_finite must be True or False, got {check_finite!r}.")
+        self.check_finite = check_finite
+        if check_finite:
+            self.supports_jit = False
+        self.supports_masking = True
+        self.rates: list[keras.layers.Layer] = []
+        self._state_shape: tuple[int | None, ...] | None = None
+        self._warn_of_unused()
+
+    @property
+    def steps(self) -> int:
+        """Number of steps."""
+        return self._steps
+
+    @property
+    def nodes(self) -> int:
+        """Number of nodes."""
+        return self._basis.nodes
+
+    @property
+    def basis(self) -> str:
+        """Name of the basis."""
+        return self._basis.name
+
+    @property
+    def tableau(self) -> Tableau:
+        """The Runge-Kutta method."""
+        return self._tableau
+
+    def build(self, input_shape: Sequence[int | None]) -> None:
+        """Make a copy of the rate for each node."""
+        if len(input_shape) and not isinstance(input_shape[0], int | None):
+            raise ValueError(f"{self.name!r} takes one tensor, got inputs of shapes {input_shape}.")
+        self._state_shape = tuple(input_shape)
+        self._set_rates(self._copies(self.nodes))
+
+    def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
+        """The state at the end."""
+        field = Field(self.rates, training, mask)
+        values = field.values()
+        if self._tableau.adaptive:
+            if training:
+                raise ValueError(
+                    f"{self.name!r} has the adaptive scheme {self._tableau.name!r}, which is for inference "
+                    "only. Train with a fixed scheme, like 'rk4', and change it afterwards: "
+                    "kk.layers.project(model, scheme='dopri5')."
+                )
+            return integrate_adaptively(
+                field, values, inputs, self._tableau, self._basis, self.horizon, self.rtol, self.atol
+            )
+        state, after, loss = integrate(
+            field,
+            values,
+            inputs,
+            self._tableau,
+            plan_of(self._tableau, self._basis, self._steps),
+            self.horizon / self._steps,
+            checkpoint=self.memory == "checkpoint" and bool(training),
+            check=self._check if self.check_finite else None,
+        )
+        for node, i, value in pairs(values, after):
+            self.rates[node].variables[i].assign(value)
+        if loss is not None:
+            self.add_loss(loss)
+        return state
+
+    def compute_output_shape(self, input_shape: Sequence[int | None]) -> tuple[int | None, ...]:
+        """That of the input."""
+        return tuple(input_shape)
+
+    def weights_at(self, time: float) -> list[Any]:
+        """The weights of the rate at a time from 0 to `horizon`, in the order of `rates[0].variables`."""
+        share = _checks.real_number("time", time, 0.0, math.nextafter(self.horizon, math.inf), closed=True)
+        weights = self._basis.at(share / self.horizon)
+        values = [[ops.convert_to_numpy(v) for v in self.rates[node].variables] for node in weights]
+        return [
+            sum(c * v for c, v in zip(weights.values(), own, strict=True))
+            for own in zip(*values, strict=True)
+        ]
+
+    # --- a change of depth: what kk.layers.refine and kk.layers.project are made of ---
+
+    def _copies(self, count: int) -> list[keras.layers.Layer]:
+        """New copies of the rate, named by the numbers of nodes."""
+        with self._open_name_scope():
+            return [
+                built_copy(self._prototype, node, self._state_shape, self.compute_dtype, self.name)
+                for node in range(count)
+            ]
+
+    def _set_rates(self, rates: list[keras.layers.Layer]) -> None:
+        locked = self._tracker.locked
+        self._tracker.unlock()
+        self.rates.clear()
+        self.rates.extend(rates)
+        if locked:
+            self._tracker.lock()
+
+    def _set_method(self, tableau: Tableau, basis: Basis, steps: int) -> None:
+        self._tableau, self._basis, self._steps = tableau, basis, steps
+
+    def _warn_of_unused(self) -> None:
+        if self._tableau.adaptive:
+            return
+        unused = unused_nodes(self._tableau, self._basis, self._steps)
+        if unused:
+            warnings.warn(
+                f"{self.name!r} has {self.nodes} nodes, of which its {self._steps} steps of "
+                f"{self._tableau.name!r} never meet {describe(unused)}: they get no gradient. Take more "
+                "steps, or fewer nodes.",
+                stacklevel=4,
+            )
+
+    def _check(self, value: Any, place: str) -> Any:
+        return checked(
+            value,
+            f"the rate of {self.name!r} is not finite at {place}. Lower the learning rate or the horizon, "
+            "take more steps, or bound the rate, for instance by normalisation.",
+        )
+
+    def get_config(self) -> dict[str, Any]:
+        """Arguments from which `from_config` makes an equal block."""
+        named = NAMED.get(self._tableau.name) == self._tableau
+        return {
+            **super().get_config(),
+            "rate": keras.saving.serialize_keras_object(self._prototype.rate),
+            "steps": self._steps,
+            "nodes": self.nodes,
+            "scheme": self._tableau.name if named else keras.saving.serialize_keras_object(self._tableau),
+            "basis": self.basis,
+            "horizon": self.horizon,
+            "memory": self.memory,
+            "rtol": self.rtol,
+            "atol": self.atol,
+            "check_finite": self.check_finite,
+        }
+
+    @classmethod
+    def from_config(
+        cls, config: dict[str, Any], custom_objects: dict[str, Any] | None = None
+    ) -> ContinuousBlock:
+        """The block that `get_config` described."""
+        parts = {
+            name: keras.saving.deserialize_keras_object(config[name], custom_objects=custom_objects)
+            for name in ("rate", "scheme")
+            if isinstance(config[name], dict)
+        }
+        return cls(**{**config, **parts})

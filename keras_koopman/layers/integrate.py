@@ -1,0 +1,135 @@
+"""Fixed steps of a Runge-Kutta method, with or without keeping what backpropagation needs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import keras
+
+from .field import Field, Values
+from .stages import Plan
+from .tableau import Tableau
+
+Check = Callable[[Any, str], Any]
+Result = tuple[Any, Values, Any]  # state, values, losses or None
+
+
+def integrate(
+    field: Field,
+    values: Values,
+    state: Any,
+    tableau: Tableau,
+    plan: Plan,
+    length: float,
+    checkpoint: bool = False,
+    check: Check | None = None,
+) -> Result:
+    """The state at the end of all steps, the values of the variables then, and losses the rate added.
+
+    Args:
+        field: the right-hand side.
+        values: of the variables.
+        state: at the start.
+        tableau: the method.
+        plan: node weights of each stage of each step.
+        length: of a step.
+        checkpoint: whether to keep the states between steps alone, and compute the rest again for gradients.
+        check: looks at a tensor, which it gives back, and knows where it comes from in words.
+    """
+
+    def run(state: Any, values: Values, steps: range) -> Result:
+        total = None
+        for n in steps:
+            state, values, loss = _step(field, values, state, tableau, plan[n], length, n, check)
+            total = _added(total, loss)
+        return state, values, total
+
+    everything = range(len(plan))
+    if not checkpoint:
+        return run(state, values, everything)
+    total = None
+    for n in everything:
+        state, values, loss = _recomputed(run, field, values, state, plan, range(n, n + 1))
+        total = _added(total, loss)
+    return state, values, total
+
+
+def _step(
+    field: Field,
+    values: Values,
+    state: Any,
+    tableau: Tableau,
+    weights: tuple[dict[int, float], ...],
+    length: float,
+    number: int,
+    check: Check | None,
+) -> Result:
+    slopes: list[Any] = []
+    total = None
+    for i, row in enumerate(tableau.a):
+        place = _advanced(state, row, slopes, length)
+        slope, values, loss = field(values, weights[i], place)
+        if check is not None:
+            slope = check(slope, f"step {number + 1}, stage {i + 1}")
+        slopes.append(slope)
+        if loss is not None and tableau.b[i]:
+            total = _added(total, loss * tableau.b[i])
+    return _advanced(state, tableau.b, slopes, length), values, total
+
+
+def _advanced(state: Any, weights: Any, slopes: list[Any], length: float) -> Any:
+    """`state + length sum_i weights_i slopes_i`."""
+    for weight, slope in zip(weights, slopes, strict=True):
+        if weight:
+            factor = weight * length
+            state = state + (slope if factor == 1 else slope * factor)
+    return state
+
+
+def _added(total: Any, loss: Any) -> Any:
+    return loss if total is None else total if loss is None else total + loss
+
+
+def _recomputed(
+    run: Callable[[Any, Values, range], Result],
+    field: Field,
+    values: Values,
+    state: Any,
+    plan: Plan,
+    steps: range,
+) -> Result:
+    """`run`, of which the gradient keeps nothing but what goes in.
+
+    TensorFlow sees no tensor that a function merely closes over, so all that has a gradient goes in as an
+    argument, and all that is computed comes out.
+    """
+    nodes = sorted({node for n in steps for weights in plan[n] for node in weights})
+    weights = [(node, i) for node in nodes for i, weight in enumerate(field.learned) if weight]
+    others = [(node, i) for node in nodes for i, weight in enumerate(field.learned) if not weight]
+    has_loss = False
+
+    def pure(state: Any, *tensors: Any) -> Any:
+        nonlocal has_loss
+        inside = {**values, **{node: list(values[node]) for node in nodes}}
+        for (node, i), tensor in zip(weights, tensors, strict=True):
+            inside[node][i] = tensor
+        state, inside, loss = run(state, inside, steps)
+        has_loss = loss is not None
+        changed = [inside[node][i] for node, i in others]
+        return (state, *changed, *([loss] if has_loss else []))
+
+    found = list(keras.remat(pure)(state, *(values[node][i] for node, i in weights)))
+    loss = found.pop() if has_loss else None
+    after = {**values, **{node: list(values[node]) for node in nodes}}
+    for (node, i), tensor in zip(others, found[1:], strict=True):
+        after[node][i] = tensor
+    return found[0], after, loss
+
+
+def pairs(before: Values, after: Values) -> Iterator[tuple[int, int, Any]]:
+    """Node, index and new value of each variable whose value is another."""
+    for node, values in after.items():
+        for i, value in enumerate(values):
+            if value is not before[node][i]:
+                yield node, i, value
