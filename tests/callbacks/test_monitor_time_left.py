@@ -21,7 +21,7 @@ def test_a_decay_is_foretold(capsys):
     lines = capsys.readouterr().out.splitlines()
     assert "left" not in lines[15]
     assert "relaxing" not in lines[15]
-    assert lines[16].endswith("about 44 epochs left (42-45)")
+    assert lines[16].endswith("about 44 epochs left (41-46)")
     assert monitor.isostable.trusted
     assert monitor.isostable.half_life == pytest.approx(monitor.figures["koopman_half_life"], rel=0.01)
 
