@@ -290,7 +290,7 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             explained=whole.explained,
         )
     figures: dict[str, Any] = {"residual": float(whole.residuals[lead]), "explained": whole.explained}
-    growing = _not_decaying(whole)
+    growing = lead if abs(whole.eigenvalues[lead]) >= 1 else _not_decaying(whole)
     if growing is not None:
         factor_of = abs(whole.eigenvalues[growing])
         how = "grows" if factor_of > 1 + STEADY else "goes on without an end in sight"
@@ -298,6 +298,14 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             Relaxation.GROWING,
             f"a mode with {_share(whole, growing):.0%} of the motion {how}: it is multiplied by "
             f"{factor_of:.4g} at each record.",
+            **figures,
+        )
+    life = _half_life(complex(whole.eigenvalues[lead]))
+    if life > count:
+        return Isostable(
+            Relaxation.UNSETTLED,
+            f"the slowest mode seen has a half-life of {life * dt:.3g}, longer than the window of "
+            f"{count * dt:.3g}: any smooth path looks so. Record less often, or go on.",
             **figures,
         )
     rest = whole.rest()
@@ -331,7 +339,7 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
         Relaxation.RELAXING,
         "",
         eigenvalue=value,
-        half_life=_half_life(value) * dt,
+        half_life=life * dt,
         amplitude=along,
         remaining=remaining,
         share_left=remaining / (remaining + float(trajectory.displacements[-1])),

@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Callable, Sequence
 from typing import Any
 
+import keras
 import numpy as np
 import scipy.linalg
 from keras import ops
@@ -112,6 +113,10 @@ def learn_eigenfunctionals(
         )
     if not np.any(x):
         raise ValueError("the observables are zero on all snapshots: nothing can be learned from them.")
+    if np.array_equal(x, y):
+        raise ValueError(
+            "the observables do not change from snapshot to snapshot: there is no decay to learn."
+        )
     # The same inner products in few rows.
     both = scipy.linalg.qr(np.hstack([x, y]), mode="r", check_finite=False)[0][: 2 * features]
     pairs = rayleigh_ritz(both[:, :features], both[:, features:], rank, tol)
@@ -245,7 +250,13 @@ def _as_dictionaries(dictionary: Any) -> list[Dictionary]:
 def _values(observe: _Observables, fields: Real) -> Real:
     """Observables of fields, on the host."""
     with in_precision_of(fields):
-        values = to_host(observe(fields))
+        values = np.asarray(keras.ops.convert_to_numpy(observe(fields)))
+    if values.dtype.kind not in "fiub":
+        raise TypeError(
+            f"the dictionary must return real numbers, got {values.dtype}. Pass the real and the imaginary "
+            "part of a complex observable as two."
+        )
+    values = values.astype(np.float64)
     if values.ndim != 2 or len(values) != len(fields):
         raise ValueError(
             f"the dictionary must return (batch, features), here ({len(fields)}, features), got shape "

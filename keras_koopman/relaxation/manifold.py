@@ -15,7 +15,7 @@ from ..backend import float64_allowed, to_host
 from ..linalg import factor_gram
 from ..trajectory import Trajectory, TrajectoryView
 from .decay import TOL, Decay
-from .isostable import ALLOWED_ERROR
+from .isostable import ALLOWED_ERROR, UNEVEN
 
 Real = NDArray[np.float64]
 
@@ -147,6 +147,12 @@ def inertial_manifold(trajectory: Trajectory, tol: float = 0.05) -> InertialMani
         raise ValueError(
             f"{len(trajectory)} snapshots are too few to tell slow directions from fast ones: it takes "
             f"{LEAST_INCREMENTS + 1}. Record more."
+        )
+    spacing = np.diff(trajectory.times)
+    if np.ptp(spacing) > UNEVEN * spacing.mean():
+        raise ValueError(
+            f"the snapshots lie {spacing.min():g} to {spacing.max():g} apart in time, so no mode has one "
+            "half-life. Record at equal times."
         )
     increments = trajectory.increments()
     gram, error = increments.measured()

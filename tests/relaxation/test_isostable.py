@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 import keras_koopman as kk
 from keras_koopman.relaxation import Relaxation, isostable
-from tests.relaxation.runs import relaxing, walk
+from tests.relaxation.runs import directions, relaxing, walk
 
 
 def log_ratio(factor, fraction):
@@ -20,7 +20,8 @@ def log_ratio(factor, fraction):
 @pytest.mark.parametrize("dt", [1.0, 5.0])
 @pytest.mark.parametrize("factor", [0.8, 0.95, 0.99])
 def test_one_decay(factor, dt):
-    found = isostable(relaxing([factor], records=40, dt=dt))
+    records = 100 if factor > 0.98 else 40  # the window reaches back over the half-life
+    found = isostable(relaxing([factor], records=records, dt=dt, window=100))
     assert found.trusted
     assert found.status is Relaxation.RELAXING
     assert found.eigenvalue == pytest.approx(factor, rel=1e-3)
@@ -30,7 +31,7 @@ def test_one_decay(factor, dt):
         assert left.estimate == pytest.approx(log_ratio(factor, fraction) * dt, rel=0.02)
         assert left.low < log_ratio(factor, fraction) * dt < left.high
         assert left.high < 1.1 * left.estimate + dt
-    gone, left = 1 - factor**39, factor**39
+    gone, left = 1 - factor ** (records - 1), factor ** (records - 1)
     assert found.remaining == pytest.approx(left, rel=0.02)
     assert found.amplitude == pytest.approx(left, rel=0.02)
     assert found.share_left == pytest.approx(left / (gone + left), rel=0.02)
@@ -39,10 +40,10 @@ def test_one_decay(factor, dt):
 
 
 def test_several_decays_are_added_up():
-    """The time to a hundredth of what is left, of 0.1 * 0.98^t + 0.8^t, 24 records on."""
-    found = isostable(relaxing([0.98, 0.8], [0.1, 1.0], records=25))
-    t = np.arange(0, 2000, 0.01)
-    distance = np.hypot(0.1 * 0.98 ** (24 + t), 0.8 ** (24 + t))
+    """The time to a hundredth of what is left, of 0.02 * 0.95^t + 0.8^t, 24 records on."""
+    found = isostable(relaxing([0.95, 0.8], [0.02, 1.0], records=25))
+    t = np.arange(0, 1000, 0.01)
+    distance = np.hypot(0.02 * 0.95 ** (24 + t), 0.8 ** (24 + t))
     for fraction in (0.3, 0.01):
         wanted = t[np.argmax(distance <= fraction * distance[0])]
         assert found.time_left(fraction).estimate == pytest.approx(wanted, rel=0.03)
@@ -112,6 +113,30 @@ def test_a_steady_drift_has_no_end():
     found = isostable(run)
     assert found.status is not Relaxation.RELAXING
     assert found.time_left() is None
+
+
+@pytest.mark.parametrize("share", [0.02, 0.05])
+def test_a_mode_that_hardly_shows_yet_but_grows(share):
+    """It carries so much of the last step, and all of the motion later."""
+    fast, slow = directions(2)
+    run = kk.Trajectory()
+    for t in range(48):
+        grown = share * 0.05 * 0.95**47 * 1.01 ** (t - 47) / 0.01
+        run.append((0.95**t * fast + grown * slow).astype("float32"))
+    found = isostable(run)
+    assert found.status is Relaxation.GROWING
+    json.dumps(found.to_dict(), allow_nan=False)
+
+
+@pytest.mark.parametrize("path", [lambda t: np.log(t + 1000), lambda t: np.sqrt(t + 1000)])
+def test_a_window_shorter_than_the_half_life_tells_nothing(path):
+    """Any smooth path is straight in a short window, and its parts agree on an end that it does not have."""
+    run = kk.Trajectory()
+    for t in range(1, 65):
+        run.append((path(float(t)) * directions(1)[0]).astype("float32"))
+    found = isostable(run)
+    assert not found.trusted
+    assert "longer than the window" in found.reason or found.status is not Relaxation.UNSETTLED
 
 
 def test_growth_is_told_from_drift():

@@ -174,6 +174,10 @@ def test_refuses_dictionaries():
         learn_eigenfunctionals(runs, [])
     with pytest.raises(ValueError, match=r"must return \(batch, features\).*got shape \(252,\)"):
         learn_eigenfunctionals(runs, lambda u: u[:, 0])
+    with pytest.raises(TypeError, match="must return real numbers, got complex"):
+        learn_eigenfunctionals(runs, lambda u: np.asarray(u)[:, :2] * 1j)
+    with pytest.raises(ValueError, match="do not change from snapshot to snapshot"):
+        learn_eigenfunctionals(np.ones((3, 10, 9)), LinearFunctionals(np.eye(9)[:2]))
     with pytest.raises(ValueError, match="returned NaN or infinity"):
         learn_eigenfunctionals(runs, lambda u: u[:, :1] * np.inf)
     with pytest.raises(ValueError, match="count=128 half waves cannot be told apart on 129 nodes"):

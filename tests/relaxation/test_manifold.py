@@ -84,6 +84,10 @@ def test_refuses():
         inertial_manifold([1, 2])
     with pytest.raises(ValueError, match=r"4 snapshots are too few .* it takes 5"):
         inertial_manifold(relaxing([0.9], records=4))
+    uneven = relaxing([0.9, 0.5], records=20)
+    uneven.append(uneven.latest(), time=400.0)
+    with pytest.raises(ValueError, match="apart in time, so no mode has one half-life"):
+        inertial_manifold(uneven)
     with pytest.raises(ValueError, match="move less than rounding shows"):
         inertial_manifold(relaxing([0.0]))
     with pytest.raises(ValueError, match="tol must be above 0"):
