@@ -203,7 +203,7 @@ class Isostable:
 
     def _spread(self, records: list[float]) -> TimeLeft:
         """Of times in records, the first of which is the estimate."""
-        width = np.exp(_width(records))
+        width = float(np.exp(_width(records)))
         low, high = records[0] / width - 0.5, records[0] * width + 0.5
         return TimeLeft(records[0] * self._dt, max(low, 0.0) * self._dt, high * self._dt)
 
