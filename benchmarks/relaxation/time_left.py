@@ -11,10 +11,10 @@ than 0.3 % of the motion that was left, the two ends differ by more than 30 % of
 nothing is known, and the run does not count.
 
 Runs of the set "tuning" are those on which the constants of `isostable` were chosen; the set "judged" was
-fixed before, and run after. Two gates came later: `RECEDES`, as random walks with a drift passed without it,
-its value from the tuning runs and the walks; and that on half-lives longer than the window. Against it the loss curve alone: `a + b exp(-c t)` fitted to
-the losses of the same epochs, whose excess falls as the square of the distance. Rows that the table holds
-already are skipped.
+fixed before, and run after. Two gates came later: `RECEDES`, as random walks with a drift passed without
+it, its value from the tuning runs and the walks; and that on half-lives longer than the window. Against it
+the loss curve alone: `a + b exp(-c t)` fitted to the losses of the same epochs, whose excess falls as the
+square of the distance. Rows that the table holds already are skipped.
 """
 
 import os
