@@ -281,15 +281,49 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
     whole = part(count)
     if whole is None:
         return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value} but for one step.")
+    figures: dict[str, Any] = {"explained": whole.explained}
+    lead = whole.leading
+    if lead is not None:
+        figures["residual"] = float(whole.residuals[lead])
+    found = _without_an_end(whole, count, dt)
+    if found is not None:
+        return replace(found, **figures)
+    assert lead is not None
+    ends = [count, *(round(share * count) for share in EARLIER)]
+    fits = [(fit, float(count - end)) for end in ends if (fit := part(end)) is not None]
+    times = [fit.records_left(FRACTION, since) for fit, since in fits]
+    found = _parts_disagree(fits, times, factor)
+    if found is not None:
+        return replace(found, **figures)
+    remaining = float(np.linalg.norm(whole.rest()))
+    value = complex(whole.eigenvalues[lead])
+    along = float(np.linalg.norm(whole.ahead()[:, lead]))
+    found = Isostable(
+        Relaxation.RELAXING,
+        "",
+        eigenvalue=value,
+        half_life=_half_life(value) * dt,
+        amplitude=along,
+        remaining=remaining,
+        share_left=remaining / (remaining + float(trajectory.displacements[-1])),
+        spread=float(np.exp(_log_spread(times))),
+        _fits=tuple(fits),
+        _dt=dt,
+        _increments=increments,
+        **figures,
+    )
+    return replace(found, reason=_words(found))
+
+
+def _without_an_end(whole: Decay, count: int, dt: float) -> Isostable | None:
+    """What is said if the modes of the whole window have no end to foretell; None if they have."""
     lead = whole.leading
     if lead is None:
         least = float(np.min(whole.residuals / np.maximum(np.abs(whole.eigenvalues), 1e-3)))
         return Isostable(
             Relaxation.NOISE,
             f"{Relaxation.NOISE.value}: the clearest has a residual of {least:.2g} of its factor.",
-            explained=whole.explained,
         )
-    figures: dict[str, Any] = {"residual": float(whole.residuals[lead]), "explained": whole.explained}
     growing = lead if abs(whole.eigenvalues[lead]) >= 1 else _not_decaying(whole)
     if growing is not None:
         factor_of = abs(whole.eigenvalues[growing])
@@ -298,7 +332,6 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             Relaxation.GROWING,
             f"a mode with {_share(whole, growing):.0%} of the motion {how}: it is multiplied by "
             f"{factor_of:.4g} at each record.",
-            **figures,
         )
     life = _half_life(complex(whole.eigenvalues[lead]))
     if life > count:
@@ -306,15 +339,17 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             Relaxation.UNSETTLED,
             f"the slowest mode seen has a half-life of {life * dt:.3g}, longer than the window of "
             f"{count * dt:.3g}: any smooth path looks so. Record less often, or go on.",
-            **figures,
         )
-    rest = whole.rest()
+    return None
+
+
+def _parts_disagree(fits: list[tuple[Decay, float]], times: list[float], factor: Real) -> Isostable | None:
+    """What is said if parts of the window foretell different ends, or none; None if they agree."""
+    rest = fits[0][0].rest()
     remaining = float(np.linalg.norm(rest))
-    ends = [count, *(round(share * count) for share in EARLIER)]
-    fits = [(fit, float(count - end)) for end in ends if (fit := part(end)) is not None]
-    times = [fit.records_left(FRACTION, since) for fit, since in fits]
     if remaining == 0 or min(times) == 0:
-        return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value}: it has come to its end.", **figures)
+        return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value}: it has come to its end.")
+    count = factor.shape[1]
     foretold = [fit.rest() - factor[:, count - round(since) :].sum(axis=1) for fit, since in fits]
     apart = max(float(np.linalg.norm(end - rest)) for end in foretold) / remaining
     if apart > RECEDES:
@@ -322,7 +357,6 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             Relaxation.UNSETTLED,
             f"from parts of the window the end lies elsewhere by {apart:.2g} of the motion left, more than "
             f"{RECEDES:g}: slower modes are still hidden, or noise hides them.",
-            **figures,
         )
     spread = float(np.exp(_log_spread(times)))
     if _width(times) > np.log(WIDEST):
@@ -331,25 +365,8 @@ def _judge(factor: Real, trajectory: Trajectory, increments: Any, dt: float, err
             f"parts of the window foretell times that differ by a factor of {spread:.2g}: slower modes are "
             "still hidden, or noise hides them.",
             spread=spread,
-            **figures,
         )
-    value = complex(whole.eigenvalues[lead])
-    along = float(np.linalg.norm(whole.ahead()[:, lead]))
-    found = Isostable(
-        Relaxation.RELAXING,
-        "",
-        eigenvalue=value,
-        half_life=life * dt,
-        amplitude=along,
-        remaining=remaining,
-        share_left=remaining / (remaining + float(trajectory.displacements[-1])),
-        spread=spread,
-        _fits=tuple(fits),
-        _dt=dt,
-        _increments=increments,
-        **figures,
-    )
-    return replace(found, reason=_words(found))
+    return None
 
 
 def _words(found: Isostable) -> str:
