@@ -1,11 +1,11 @@
-"""Tables of the experiments on depth."""
+"""The tables of this folder."""
 
+import functools
 import sys
 from pathlib import Path
 
-sys.path.append(str(Path(__file__).parents[1] / "verdicts"))
+sys.path.append(str(Path(__file__).parents[1]))
 
-import _table
+from _resumable import ResumableTable
 
-_table.RESULTS = Path(__file__).parents[1] / "results" / "depth"
-Table = _table.Table
+Table = functools.partial(ResumableTable, "depth")

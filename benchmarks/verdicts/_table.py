@@ -1,55 +1,12 @@
-"""A table that grows row by row, so that a run that was broken off goes on where it stood."""
+"""The tables of this folder."""
 
-import csv
-import platform
+import functools
 import sys
 from pathlib import Path
 
 sys.path.append(str(Path(__file__).parents[1]))
 
-from _report import processor, versions
+from _resumable import RESULTS, ResumableTable
 
-RESULTS = Path(__file__).parents[1] / "results" / "verdicts"
-
-
-class Table:
-    """The rows done so far, and a place for more.
-
-    Args:
-        name: of the file, without its ending.
-        keys: columns that tell rows apart.
-        figures: the other columns.
-    """
-
-    def __init__(self, name, keys, figures):
-        self.path = RESULTS / f"{name}.csv"
-        self.keys, self.columns = keys, (*keys, *figures)
-        self.done = set()
-        if self.path.exists():
-            self.done = {tuple(row[key] for key in keys) for row in self.rows()}
-            return
-        RESULTS.mkdir(parents=True, exist_ok=True)
-        used = ", ".join(f"{package} {version}" for package, version in versions().items())
-        with self.path.open("w") as file:
-            file.write(f"# python {' '.join(sys.argv)}; {used}; {processor()}, one thread, ")
-            file.write(f"{platform.platform()}\n{','.join(self.columns)}\n")
-
-    def rows(self):
-        """All rows, as dicts of text."""
-        with self.path.open() as file:
-            return list(csv.DictReader(line for line in file if not line.startswith("#")))
-
-    def lacks(self, *key):
-        """Whether there is no row with these keys."""
-        return tuple(map(_shown, key)) not in self.done
-
-    def append(self, *row):
-        """Put a row at the end; numbers with four digits."""
-        shown = [_shown(value) for value in row]
-        with self.path.open("a", newline="") as file:
-            csv.writer(file, lineterminator="\n").writerow(shown)
-        self.done.add(tuple(shown[: len(self.keys)]))
-
-
-def _shown(value):
-    return f"{value:.4g}" if isinstance(value, float) else "" if value is None else str(value)
+RESULTS = RESULTS / "verdicts"
+Table = functools.partial(ResumableTable, "verdicts")
