@@ -18,10 +18,11 @@ export MPLBACKEND ?= Agg
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help demo test check lint types doctest coverage wheel format clean FORCE
+.PHONY: help demo test test-torch test-backends check lint types doctest coverage wheel bench bench-check
+.PHONY: format clean FORCE
 
 help: ## print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(READY) ## look at one training run
 	@$(BIN)/python -m keras_koopman demo
@@ -30,7 +31,15 @@ test: ## run all tests on TensorFlow, the contract tests on JAX
 	@rm -f .make/tested
 	@$(MAKE) --no-print-directory .make/tested
 
-check: .make/tested lint types doctest coverage wheel ## the tests, if they are due, and every check below
+test-torch: $(READY) ## run the contract tests on PyTorch, which is installed if need be
+	@$(BIN)/python -c 'import torch' 2> /dev/null || $(BIN)/python -m pip install -qq --disable-pip-version-check torch
+	@KERAS_BACKEND=torch $(PYTEST) -m contract
+
+test-backends: $(READY) ## run all tests on TensorFlow, JAX and PyTorch: takes an hour
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch
+	@for engine in tensorflow jax torch; do echo "$$engine:"; KERAS_BACKEND=$$engine $(PYTEST) || exit 1; done
+
+check: .make/tested lint types doctest wheel ## the tests, if they are due, and every check below
 	@echo "All checks passed."
 
 lint: $(READY) ## ruff: rules and format
@@ -43,8 +52,8 @@ types: $(READY) ## mypy, strict
 doctest: $(READY) ## run the examples in the docstrings
 	@KERAS_BACKEND=tensorflow $(PYTEST) --doctest-modules keras_koopman
 
-coverage: .make/tested ## what the last tests covered
-	@$(BIN)/coverage report
+coverage: $(READY) ## run all tests on TensorFlow with their lines counted: a quarter slower
+	@KERAS_BACKEND=tensorflow $(PYTEST) --cov
 
 wheel: $(READY) ## build the wheel, install it apart and use it
 	@rm -rf dist build $(WHEEL_ENV) .make/empty && mkdir -p .make/empty
@@ -55,6 +64,13 @@ wheel: $(READY) ## build the wheel, install it apart and use it
 	@# The dependencies come from .venv. A .pth inside that folder is not read: no editable install.
 	@$(BIN)/python $(SITE_PACKAGES) > "$$($(WHEEL_ENV)/bin/python $(SITE_PACKAGES))/dependencies.pth"
 	@cd .make/empty && ../../$(WHEEL_ENV)/bin/python -I ../../tools/wheel_smoke.py
+
+bench: $(READY) ## measure beside peers, write docs/benchmarks.md: takes hours, goes on where it stood
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[bench]'
+	@$(BIN)/python benchmarks/bench.py run
+
+bench-check: $(READY) ## fail if a ratio is a quarter worse than in benchmarks/baseline.json
+	@$(BIN)/python benchmarks/bench.py check
 
 format: $(READY) ## rewrite the code in ruff's format
 	@$(BIN)/ruff check --fix-only --quiet $(CODE)
@@ -75,10 +91,9 @@ $(READY): setup.cfg pyproject.toml
 	@touch $@
 
 # The stamp bears the time at which the tests began: a file edited meanwhile is newer.
-# Lines are counted on TensorFlow alone: to count them takes a quarter of the time.
 .make/tested: $(READY) .make/files $(TESTED_FILES) Makefile
 	@touch .make/begun
-	@KERAS_BACKEND=tensorflow $(PYTEST) --cov --cov-report= --cov-fail-under=0
+	@KERAS_BACKEND=tensorflow $(PYTEST)
 	@KERAS_BACKEND=jax $(PYTEST) -m contract
 	@mv .make/begun $@
 

@@ -18,9 +18,10 @@ class ResumableTable:
         name: of the file, without its ending.
         keys: columns that tell rows apart.
         figures: the other columns.
+        threads: on how many it runs, in words.
     """
 
-    def __init__(self, folder, name, keys, figures):
+    def __init__(self, folder, name, keys, figures, threads="one thread"):
         self.path = RESULTS / folder / f"{name}.csv"
         self.keys, self.columns = keys, (*keys, *figures)
         self.done = set()
@@ -30,7 +31,7 @@ class ResumableTable:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         used = ", ".join(f"{package} {version}" for package, version in versions().items())
         with self.path.open("w") as file:
-            file.write(f"# python {' '.join(sys.argv)}; {used}; {processor()}, one thread, ")
+            file.write(f"# python {' '.join(sys.argv)}; {used}; {processor()}, {threads}, ")
             file.write(f"{platform.platform()}\n{','.join(self.columns)}\n")
 
     def rows(self):
