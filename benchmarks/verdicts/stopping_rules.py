@@ -84,12 +84,11 @@ def best_loss(rows, epoch):
     return min(rows[:epoch], key=lambda row: row["loss"])["epoch"]
 
 
-def main():
-    """Print the table."""
-    every = runs()
+def all_rules(every):
+    """By its name, what each rule makes of a configuration's run."""
     names = list(dict.fromkeys(name for name, _ in every))
     pairs = {name: left_out(every, name) for name in names} if len(names) > 1 else {}
-    rules = {
+    return {
         "full budget": lambda n, rows: outcome(rows, EPOCHS),
         "full budget, average": lambda n, rows: outcome(rows, EPOCHS, "average_accuracy"),
         "early stopping, last weights": lambda n, rows: outcome(rows, early_stopping(rows)[0]),
@@ -107,6 +106,13 @@ def main():
         ),
         "oracle": lambda n, rows: outcome(rows, oracle(rows)),
     }
+
+
+def main():
+    """Print the table."""
+    every = runs()
+    names = list(dict.fromkeys(name for name, _ in every))
+    rules = all_rules(every)
     print(f"{len(every)} runs of {len(names)} configurations; table {RESULTS.name}/stopping.csv\n")
     print("| rule | epochs | points lost | within a point |\n|---|---|---|---|")
     for rule, applied in rules.items():
