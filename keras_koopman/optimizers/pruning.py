@@ -14,6 +14,7 @@ from .. import _checks, _patterns
 from ..backend import compiled_within, read, run_as_one
 from ..pruning import criteria, shares
 from ..pruning.criteria import Criterion, TrajectoryCriterion
+from ..pruning.criteria.criterion import checked_scores
 from ..pruning.masks import Scores, choose, zeroed
 from ..pruning.plan import Plan, Structure, checked_structure, group_sparsity, plan
 from ..schedules import Schedule
@@ -51,7 +52,8 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         exclude: Patterns of paths to leave alone.
         structure: None for single weights; `"n:m"` keeps n of m weights in a row along the inputs;
             `(rows, columns)` prunes blocks; `"unit"` prunes whole neurons and filters with their bias,
-            scale and offset, leaves the outputs alone, and sparsity is the share of units. Defaults to None.
+            scale and offset, unless these are excluded by name, leaves the outputs alone, and sparsity is
+            the share of units. Defaults to None.
         update_freq: Steps between updates of the masks on the ramp; the last step of the ramp always
             updates them. Defaults to None: a twentieth of the ramp.
         name: Of the optimizer. Defaults to `"pruning"`.
@@ -277,7 +279,8 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         gradient = gradients.get(index)
         if not kept or gradient is None or type(criterion).update is Criterion.update:
             return {}
-        weight = ops.cast(self._trainable_variables[index], "float32")
+        # A copy: torch trains in place, and a criterion may keep what it was given.
+        weight = ops.copy(ops.cast(self._trainable_variables[index], "float32"))
         before = {name: read(variable) for name, variable in kept.items()}
         found = criterion.update(before, weight, ops.cast(gradient, "float32"), step)
         if not set(found) <= set(kept):
@@ -298,15 +301,16 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             for name, value in figures.items():
                 state.figures[name].assign(value)
         begin, end = max(schedule.begin_step, 1), max(schedule.end_step, 1)  # no mask before the first step
-        on_ramp = ops.logical_and(step >= begin, step <= end)
+        # Beyond the ramp only to make up for an update that could not be.
+        wanted = ops.logical_and(step >= begin, ops.logical_or(step <= end, read(state.owed) > 0))
         regular = (step - begin) % self.update_freq == 0
-        due = ops.logical_and(on_ramp, ops.logical_or(regular, step == end))
+        due = ops.logical_and(wanted, ops.logical_or(regular, step == end))
         sparsity = schedule.at(step, progress) / group_sparsity(self.structure)
         members = [self._trainable_variables[index] for index in state.members]
-        variables = [*state.masks, *members, state.floored, state.failed, state.early]
+        variables = [*state.masks, *members, state.floored, state.failed, state.early, state.owed]
 
         def update(waiting: Any, *values: Any) -> Any:
-            masks, weights, (floored, failed, early) = _split(values, len(state.masks), len(members))
+            masks, weights, (floored, failed, early, _) = _split(values, len(state.masks), len(members))
             own = dict(zip(state.members, weights, strict=True))
             scores, missed = self._scores(state, self.criterion, state.slots, masks, own)
             ranked = scores
@@ -319,7 +323,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
                 for target, mask, found in zip(state.targets, masks, chosen, strict=True)
             ]
             kept = [zeroed(m, w) for m, w in zip(state.on_members(new), weights, strict=True)]
-            counters = floored + held, failed + unfit, early + missed
+            counters = floored + held, failed + unfit, early + missed, ops.max(unfit)
             return ops.logical_not(waiting), *new, *kept, *counters
 
         # A loop that runs once or not at all. Compiled, it works in place, where both branches of `ops.cond`
@@ -351,12 +355,8 @@ class PruningOptimizer(keras.optimizers.Optimizer):
                 kept = {name: read(v) for name, v in slots[number].items()}
                 alive = ops.broadcast_to(on_members[target.members.index(index)], weight.shape)
                 scores = criterion.scores(weight, {**kept, "mask": alive, "number": number})
-                if tuple(scores.shape) != tuple(weight.shape):
-                    raise ValueError(
-                        f"criterion {criterion!r} gave scores of shape {tuple(scores.shape)} for weights of "
-                        f"shape {tuple(weight.shape)}. Give one score for each weight."
-                    )
-                scores = ops.cast(scores, "float32")
+                # What is gone needs no score: log |w|, say, has none there.
+                scores = ops.where(alive, checked_scores(criterion, scores, weight), 0.0)
                 own.append(ops.where(ready, scores, ops.abs(weight)) if follows else scores)
                 number += 1
             found.append(own)
@@ -440,6 +440,8 @@ def _split(values: Sequence[Any], *counts: int) -> list[list[Any]]:
 
 def _checked_inner(inner: Any) -> keras.optimizers.Optimizer:
     found = keras.optimizers.get(inner)
+    if found is None:
+        raise TypeError('inner must be an optimizer or its name, got None. Take "adam".')
     wrapped = innermost(found)
     if any(isinstance(optimizer, PruningOptimizer) for optimizer in wrapped):
         raise ValueError(

@@ -31,6 +31,7 @@ class PruningState:
         failed: `(L,)` how often its scores were not finite.
         ready: 1 once a criterion that follows the trajectory has had its first scores.
         early: updates of the masks before that.
+        owed: 1 while the latest update has left the masks as they were, since scores were not finite.
     """
 
     targets: list[Target]
@@ -43,6 +44,7 @@ class PruningState:
     failed: Any
     ready: Any
     early: Any
+    owed: Any
 
     @property
     def scored(self) -> list[int]:
@@ -124,4 +126,5 @@ def make_state(
         failed=own("failed", (len(targets),), "int32"),
         ready=own("ready", (), "int32"),
         early=own("early", (), "int32"),
+        owed=own("owed", (), "int32"),
     )

@@ -140,7 +140,7 @@ class Watch:
         if state is None:
             return
         floored, failed = (np.asarray(ops.convert_to_numpy(c)) for c in (state.floored, state.failed))
-        early = int(ops.convert_to_numpy(state.early))
+        early, owed = (int(ops.convert_to_numpy(c)) for c in (state.early, state.owed))
         for target, held, bad in zip(state.targets, floored, failed, strict=True):
             if held:
                 yield (
@@ -152,6 +152,12 @@ class Watch:
                     f"scores of {target.name!r} were not finite at {bad} updates, at which no mask changed. "
                     "Look at the loss, and at the criterion."
                 )
+        if owed:
+            every = self._optimizer.update_freq
+            yield (
+                "the latest update of the masks was skipped, since scores were not finite: the sparsity "
+                f"asked for is not reached. Train on: it is tried again once in {every} steps."
+            )
         if early:
             names = " and ".join(type(f).__name__ for f in self._followers if hasattr(f, "measure"))
             yield (

@@ -71,12 +71,15 @@ def plot_paths(paths: Mapping[str, Any] | Any, ax: Axes | None = None) -> Axes:
 def _checked(name: str, values: Any) -> Real:
     """Two columns of coordinates."""
     try:
-        path = np.asarray(values, np.float64)
-    except (TypeError, ValueError):
+        path = np.asarray(values)
+    except ValueError:  # rows of unequal length
+        path = np.asarray(None)
+    if path.dtype.kind not in "biuf":
         raise TypeError(
-            f"paths[{name!r}] must be real numbers (m, 2), got {type(values).__name__}. "
-            "kk.relaxation.inertial_manifold(run).project(run, directions=2) gives them."
-        ) from None
+            f"paths[{name!r}] must be real numbers (m, 2), got {type(values).__name__} of dtype "
+            f"{path.dtype}. kk.relaxation.inertial_manifold(run).project(run, directions=2) gives them."
+        )
+    path = path.astype(np.float64)
     if path.ndim != 2 or path.shape[1] < 2 or len(path) == 0:
         raise ValueError(
             f"paths[{name!r}] must have a row for each snapshot and two columns, got shape {path.shape}. "

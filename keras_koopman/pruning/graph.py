@@ -106,6 +106,7 @@ def unit_groups(model: keras.Model) -> list[UnitGroup]:
         model: A built Sequential or functional model.
 
     Raises:
+        TypeError: If `model` is no Keras model.
         ValueError: If the model has another form, or is not built.
 
     Example:
@@ -138,8 +139,11 @@ def graph_of(model: Any) -> Any:
     """The functional model that holds the graph of `model`.
 
     Raises:
+        TypeError: If it is no Keras model.
         ValueError: If there is none.
     """
+    if not isinstance(model, keras.Model):
+        raise TypeError(f"model must be a keras.Model, got {model!r} of type {type(model).__name__}.")
     if isinstance(model, keras.Sequential) and not model.built:
         raise ValueError(f"model {model.name!r} is not built. Call it on data, or build it.")
     graph = getattr(model, "_functional", None) or model

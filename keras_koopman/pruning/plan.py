@@ -10,6 +10,7 @@ import keras
 
 from .. import _checks, _patterns
 from .graph import unit_groups
+from .selection import MOST
 from .targets import BlockTarget, PatternTarget, Target, UnitTarget
 
 Structure = str | tuple[int, int] | None
@@ -91,7 +92,7 @@ def plan(
             f"{', '.join(repr(v.path) for v in variables[:20])}."
         )
     if structure == "unit":
-        found = _unit_targets(variables, chosen, model)
+        found = _unit_targets(variables, chosen, exclude, model)
     else:
         found = _tensor_targets(variables, chosen, structure, model)
     if not found.targets:
@@ -175,7 +176,12 @@ def _tensor_targets(
                 skipped[path] = f"structure {structure!r}: {m} does not divide its {shape[-2]} inputs"
             else:
                 targets.append(PatternTarget(path, index, shape, n, m))
-    return Plan(targets, skipped)
+    for target in targets:
+        if target.size > MOST:
+            skipped[target.name] = (
+                f"it has {target.size:,} {target.unit}, more than the {MOST:,} that are ranked"
+            )
+    return Plan([target for target in targets if target.size <= MOST], skipped)
 
 
 def _without_inputs(model: keras.Model | None) -> set[int]:
@@ -193,7 +199,12 @@ def _turned(layer: keras.layers.Layer) -> bool:
     return isinstance(layer, found) and layer.built
 
 
-def _unit_targets(variables: Sequence[keras.Variable], chosen: list[int], model: keras.Model | None) -> Plan:
+def _unit_targets(
+    variables: Sequence[keras.Variable],
+    chosen: list[int],
+    exclude: tuple[str, ...],
+    model: keras.Model | None,
+) -> Plan:
     if model is None:
         raise ValueError(
             "structure='unit' must know which layers follow which. Use kk.prune(model, ..., structure='unit')"
@@ -216,7 +227,10 @@ def _unit_targets(variables: Sequence[keras.Variable], chosen: list[int], model:
             skipped |= {v.path: reason for v, _ in group.kernels}
             continue
         known = [(i, shape, axis) for i, shape, axis in kernels if i is not None]
-        vectors = [index_of[id(v)] for v in group.vectors if id(v) in index_of]
+        # One that is excluded keeps its values: the unit is then a constant, which `shrink` can move.
+        vectors = [
+            index_of[id(v)] for v in group.vectors if id(v) in index_of and not _fits(v.path, exclude, model)
+        ]
         targets.append(UnitTarget(group.name, group.count, known, vectors))
         covered |= set(targets[-1].members)
     for index in chosen:

@@ -153,8 +153,9 @@ class _Builder:
 def _compile(model: Any, copy: Any, cut: Cut, twins: dict[int, tuple[Any, Any]]) -> None:
     """Compile the copy as the model is compiled."""
     known = getattr(model, "_compile_config", None)
+    theirs = ("keras.", "torch.")
     own_compile = any(
-        "compile" in vars(kind) for kind in type(model).__mro__ if not kind.__module__.startswith("keras.")
+        "compile" in vars(kind) for kind in type(model).__mro__ if not kind.__module__.startswith(theirs)
     )
     if known is None or own_compile:
         return

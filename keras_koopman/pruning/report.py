@@ -145,15 +145,23 @@ def report(model: keras.Model) -> PruningReport:
         _row(
             variable,
             asked if id(variable) in pruned else None,
-            notes.get(id(variable), "") if id(variable) in pruned else reasons.get(variable.path, without),
+            notes.get(id(variable), "")
+            if id(variable) in pruned
+            else _quantized(variable) or reasons.get(variable.path, without),
         )
         for variable in model.weights
-        if str(variable.dtype).startswith(("float", "bfloat"))
+        if str(variable.dtype).startswith(("float", "bfloat")) or _quantized(variable)
     ]
     counted = [row for row in rows if row.asked is not None] or rows
     total = sum(int(np.prod(row.shape)) for row in counted)
     zeros = sum(row.reached * int(np.prod(row.shape)) for row in counted)
     return PruningReport(tuple(rows), asked, zeros / total if total else 0.0, unit)
+
+
+def _quantized(variable: keras.Variable) -> str:
+    """Why a quantized weight is not pruned; empty for others, counters among them."""
+    dtype = str(variable.dtype)
+    return f"quantized: its dtype is {dtype}" if dtype.startswith(("int4", "int8", "uint4", "uint8")) else ""
 
 
 def _pruning_optimizer(model: keras.Model) -> Any:
@@ -177,12 +185,13 @@ def _asked(optimizer: Any, state: Any) -> float:
 def _notes(state: Any, trained: Any) -> dict[int, str]:
     """Id of each pruned variable -> what came in between."""
     found: dict[int, str] = {}
+    late = "; the latest too: what is asked is not reached yet" if to_host(state.owed) else ""
     for target, held, bad in zip(state.targets, to_host(state.floored), to_host(state.failed), strict=True):
         words = []
         if held:
             words.append("held up by the floor: it would have lost nearly all")
         if bad:
-            words.append(f"scores were not finite at {int(bad)} updates, which were skipped")
+            words.append(f"scores were not finite at {int(bad)} updates, which were skipped{late}")
         found |= {id(trained[index]): "; ".join(words) for index in target.members}
     return found
 

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from ..backend import greater_of, ordered_bits
+from ..backend import greater_of, ordered_bits, precision
 
 LOWEST = -(2**31)
+MOST = 2**31 - 1  # keys in a tensor
 
 
 def keys(scores: Any, alive: Any) -> Any:
@@ -29,6 +30,11 @@ def keys(scores: Any, alive: Any) -> Any:
 def count_from(key: Any, threshold: Any) -> Any:
     """How many keys are at or above a threshold, int32."""
     return ops.sum(ops.cast(key >= threshold, "int32"))
+
+
+def count_above(key: Any, threshold: Any) -> Any:
+    """How many keys are above a threshold, int32."""
+    return ops.sum(ops.cast(key > threshold, "int32"))
 
 
 def largest_threshold(enough: Callable[[Any], Any]) -> Any:
@@ -49,21 +55,25 @@ def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
 
     Args:
         tensors: keys, of any shapes.
-        total: how many to keep in all, int32; not below the sum of the floors.
+        total: how many to keep in all, not below the sum of the floors; int32, or int64 if all the keys
+            together are more than that can count.
         floors: `(L,)` int32.
 
     Returns:
         `(L,)` int32 counts that add up to `total`, and `(L,)` bool: where the floor holds keys that would
         have gone if there were no floors.
     """
+    dtype = precision(total)
+    floors = ops.cast(floors, dtype)
 
     def from_threshold(threshold: Any) -> Any:
-        return ops.stack([count_from(key, threshold) for key in tensors])
+        return ops.cast(ops.stack([count_from(key, threshold) for key in tensors]), dtype)
 
     threshold = largest_threshold(lambda t: ops.sum(greater_of(from_threshold(t), floors)) >= total)
     wanted = from_threshold(threshold)
     # Keys equal to the threshold: as many as there is room for, those of the first tensors first.
-    above = greater_of(ops.stack([ops.sum(ops.cast(key > threshold, "int32")) for key in tensors]), floors)
+    above = ops.cast(ops.stack([count_above(key, threshold) for key in tensors]), dtype)
+    above = greater_of(above, floors)
     equal = greater_of(wanted, floors) - above
     before = ops.cumsum(equal) - equal
     room = greater_of(total - ops.sum(above), 0)
@@ -75,7 +85,7 @@ def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
         lambda: from_threshold(largest_threshold(lambda t: ops.sum(from_threshold(t)) >= total)) < floors,
         lambda: below,
     )
-    return above + extra, held
+    return ops.cast(above + extra, "int32"), held
 
 
 def highest(key: Any, count: Any) -> Any:
@@ -83,7 +93,7 @@ def highest(key: Any, count: Any) -> Any:
     threshold = largest_threshold(lambda t: count_from(key, t) >= count)
     above = key > threshold
     equal = key == threshold
-    missing = count - ops.sum(ops.cast(above, "int32"))
+    missing = count - count_above(key, threshold)
     found = ops.sum(ops.cast(equal, "int32"))
 
     def first_of_equal() -> Any:

@@ -8,8 +8,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from ..backend import greater_of
-from .selection import shared_out
+from ..backend import float64_allowed, greater_of
+from .selection import MOST, shared_out
 
 NAMES = ("global", "uniform", "erk")
 
@@ -84,7 +84,19 @@ def counts(
     least = floors(sparsity, sizes, floor)
     if share == "global":
         every = int(sizes.sum())
-        total = every - ops.cast(ops.round(sparsity * float(every)), "int32")
-        return shared_out(keys, greater_of(total, ops.sum(least)), least)
+        if every <= MOST:
+            return _shared_out(sparsity, every, keys, least, "int32")
+        with float64_allowed():  # and int64
+            return _shared_out(sparsity, every, keys, least, "int64")
     wanted = uniform(sparsity, sizes) if share == "uniform" else erk(sparsity, sizes, shapes)
     return greater_of(wanted, least), wanted < least
+
+
+def _shared_out(sparsity: Any, every: int, keys: list[Any], least: Any, dtype: str) -> tuple[Any, Any]:
+    """The counts of the highest keys of all, in whole numbers that can count every one of them."""
+    total = every - ops.cast(ops.round(sparsity * float(every)), dtype)
+    lowest = ops.sum(ops.cast(least, dtype))
+    found, held = shared_out(keys, greater_of(total, lowest), least)
+    # If the floors alone keep more than is asked for, they hold even where each layer has so much of that.
+    missed = ops.logical_and(lowest > total, ops.logical_not(ops.any(held)))
+    return found, ops.logical_or(held, missed)

@@ -52,6 +52,7 @@ def shrink(model: keras.Model) -> keras.Model:
         The smaller model, of the same class and with the same names.
 
     Raises:
+        TypeError: If `model` is no Keras model.
         ValueError: If the model is neither Sequential nor functional, is not built, or cannot be rebuilt from
             the configs of its layers.
 
@@ -81,6 +82,7 @@ def plan(model: keras.Model) -> list[PlannedGroup]:
         model: A built Sequential or functional model.
 
     Raises:
+        TypeError: If `model` is no Keras model.
         ValueError: If the model is neither Sequential nor functional, or is not built.
     """
     search = _Search(unit_groups(model))

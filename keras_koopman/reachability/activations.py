@@ -42,7 +42,8 @@ def straight(name: str, breaks: tuple[float, ...], slopes: tuple[float, ...], at
     def slope(x: Any) -> Any:
         y = ops.full_like(x, slopes[0])
         for i, place in enumerate(breaks):
-            y = ops.where(x >= place, slopes[i + 1], y)
+            # Not the bare number: torch would round it to float32.
+            y = ops.where(x >= place, ops.full_like(x, slopes[i + 1]), y)
         return y
 
     corners = tuple(itertools.pairwise(slopes))
@@ -114,7 +115,7 @@ def _exp_unit(name: str, alpha: float, scale: float, stretch: float) -> Curve:
 
     def slope(x: Any) -> Any:
         below = double.minimum(x, ops.zeros_like(x))
-        return ops.where(x > 0, scale, edge * ops.exp(below / stretch))
+        return ops.where(x > 0, ops.full_like(x, scale), edge * ops.exp(below / stretch))
 
     return Curve(
         name,

@@ -33,7 +33,8 @@ class Eigenfunctionals:
         factors: `(r,)` complex, `exp(eigenvalue dt)`.
         residuals: `(r,)`, `|phi(u_{t+1}) - mu phi(u_t)| / |mu phi(u_t)|` over the data.
         errors: `(r,)` misfit over k steps, in which it changes by about half, as a share of that change:
-            `|phi(u_{t+k}) - mu^k phi(u_t)| / |(1 - mu^k) phi(u_t)|`.
+            `|phi(u_{t+k}) - mu^k phi(u_t)| / |(1 - mu^k) phi(u_t)|`; if a network was trained, on fields that
+            it has not seen.
         trusted: `(r,)` whether the error is small.
         products: for the number of an eigenfunctional the numbers of two slower ones of which it is the
             product, by its eigenvalue and by its values.

@@ -263,6 +263,8 @@ def isostable(trajectory: Trajectory) -> Isostable:
         )
     increments = trajectory.increments()
     gram, error = increments.measured()
+    if not np.all(np.isfinite(gram)):
+        return Isostable(Relaxation.GROWING, "the weights are so large that their inner products overflow.")
     if not np.any(gram) or error > ALLOWED_ERROR:
         return Isostable(Relaxation.STILL, f"{Relaxation.STILL.value}: it has come to its end, or is stuck.")
     return _judge(factor_gram(gram), trajectory, increments, dt, error)

@@ -27,6 +27,7 @@ TRUST = 0.1
 # What changes less is taken to change so much.
 LEAST_CHANGE = 0.01
 TOL = 1e-8
+LARGEST = 1e150
 # A product must fit so well, in its rate and on the data.
 PRODUCT_RATE = 0.05
 PRODUCT_FIT = 0.1
@@ -55,7 +56,8 @@ def learn_eigenfunctionals(
 
     Args:
         snapshots: `(runs, times, nodes)` or, of one run, `(times, nodes)`: fields at equal times on a uniform
-            grid.
+            grid. A network learns from three runs of four, and the errors are those of the fourth; with
+            fewer than four runs it learns from the first three quarters of the times.
         dictionary: Takes fields `(batch, nodes)` to observables `(batch, features)`; or several of these.
             See `kk.relaxation.dictionaries`, one of which is a network to be trained. Observables that are
             zero at rest leave out the constant, which says nothing.
@@ -96,16 +98,18 @@ def learn_eigenfunctionals(
     trust = _checks.real_number("trust", trust, 0, np.inf)
     tol = _checks.real_number("tol", tol, 0, 1, closed=True)
     parts = _as_dictionaries(dictionary)
-    before, after = (part.reshape(-1, runs.shape[2]) for part in (runs[:, :-1], runs[:, 1:]))
-    for part in parts:
-        if hasattr(part, "fit"):
-            part.fit(before, after, runs[:, -1])
+    # A Keras model is a dictionary like another: its `fit` is not ours.
+    trained = [part for part in parts if hasattr(part, "fit") and not isinstance(part, keras.Model)]
+    learned, judged = _kept_back(runs) if trained else (runs, (slice(None), slice(None)))
+    before, after = (part.reshape(-1, runs.shape[2]) for part in (learned[:, :-1], learned[:, 1:]))
+    for part in trained:
+        part.fit(before, after, learned[:, -1])
     observe = _Observables(parts, order)
     values = _values(observe, runs.reshape(-1, runs.shape[2])).reshape(*runs.shape[:2], -1)
     features = values.shape[2]
     x, y = values[:, :-1].reshape(-1, features), values[:, 1:].reshape(-1, features)
     if rank is not None:
-        rank = _checks.rank_choice(rank, features)  # type: ignore[assignment]
+        rank = _checks.rank_choice(_checks.whole_number("rank", rank, 1), features)  # type: ignore[assignment]
     if len(x) < 2 * features:
         raise ValueError(
             f"{len(x)} pairs of snapshots are too few for {features} observables: at least {2 * features} "
@@ -120,11 +124,36 @@ def learn_eigenfunctionals(
     # The same inner products in few rows.
     both = scipy.linalg.qr(np.hstack([x, y]), mode="r", check_finite=False)[0][: 2 * features]
     pairs = rayleigh_ritz(both[:, :features], both[:, features:], rank, tol)
-    return _result(pairs, values, observe, dt, trust)
+    return _result(pairs, values, judged, observe, dt, trust)
+
+
+def _kept_back(runs: Real) -> tuple[Real, tuple[slice, slice]]:
+    """Runs from which a network learns, and where among all runs and times it is judged.
+
+    A network can learn by heart: what it has seen says little of its eigenfunctionals. Each fourth run is
+    kept back, of fewer runs the last quarter of the times.
+
+    Raises:
+        ValueError: If there are too few of both.
+    """
+    if len(runs) >= 4:
+        return np.delete(runs, np.s_[3::4], axis=0), (slice(3, None, 4), slice(None))
+    if runs.shape[1] < 8:
+        raise ValueError(
+            f"{len(runs)} runs of {runs.shape[1]} times are too few to train a network on some and judge it "
+            "by others. Pass four runs, or eight times."
+        )
+    kept = runs.shape[1] // 4
+    return runs[:, :-kept], (slice(None), slice(-kept, None))
 
 
 def _result(
-    pairs: RitzPairs, values: Real, observe: _Observables, dt: float, trust: float
+    pairs: RitzPairs,
+    values: Real,
+    judged: tuple[slice, slice],
+    observe: _Observables,
+    dt: float,
+    trust: float,
 ) -> Eigenfunctionals:
     """Pairs in order, of a fixed size and sign, with what can be said of them."""
     count = values.shape[0] * (values.shape[1] - 1)
@@ -141,7 +170,7 @@ def _result(
         coefficients = coefficients.real + 0j
     errors = np.array(
         [
-            _error(functionals[..., i], v, v_rate * dt)
+            _error(functionals[(*judged, i)], v, v_rate * dt)
             for i, (v, v_rate) in enumerate(zip(factors, rates, strict=True))
         ]
     )
@@ -215,8 +244,14 @@ def _as_runs(snapshots: Any) -> Real:
     if is_tensor(snapshots):
         runs = to_host(snapshots)
     else:
-        runs = np.asarray(snapshots)
-        if runs.dtype.kind not in "iubf":
+        try:
+            runs = np.asarray(snapshots)
+        except ValueError:
+            raise ValueError(
+                "snapshots must have shape (runs, times, nodes) or (times, nodes), got rows of unequal "
+                "length."
+            ) from None
+        if runs.dtype.kind not in "iuf":
             raise TypeError(f"snapshots must hold real numbers, got dtype {runs.dtype}.")
         runs = runs.astype(np.float64)
     if runs.ndim == 2:
@@ -237,9 +272,12 @@ def _as_runs(snapshots: Any) -> Real:
 
 def _as_dictionaries(dictionary: Any) -> list[Dictionary]:
     parts = list(dictionary) if isinstance(dictionary, list | tuple) else [dictionary]
-    wrong = [part for part in parts if not callable(part)]
+    wrong = [part for part in parts if not callable(part) or isinstance(part, type)]
     if wrong or not parts:
-        given = type(wrong[0]).__name__ if wrong else "an empty list"
+        given = "an empty list"
+        if wrong:
+            first = wrong[0]
+            given = f"the class {first.__name__}" if isinstance(first, type) else type(first).__name__
         raise TypeError(
             "dictionary must take fields (batch, nodes) to observables (batch, features), or be several such "
             f"functions, got {given}. See kk.relaxation.dictionaries."
@@ -257,13 +295,18 @@ def _values(observe: _Observables, fields: Real) -> Real:
             "part of a complex observable as two."
         )
     values = values.astype(np.float64)
-    if values.ndim != 2 or len(values) != len(fields):
+    if values.ndim != 2 or len(values) != len(fields) or values.shape[1] == 0:
         raise ValueError(
             f"the dictionary must return (batch, features), here ({len(fields)}, features), got shape "
             f"{values.shape}."
         )
     if not np.all(np.isfinite(values)):
         raise ValueError("the dictionary returned NaN or infinity. Look at the fields, or scale them.")
+    if np.max(np.abs(values)) > LARGEST:
+        raise ValueError(
+            f"the dictionary returned values up to {np.max(np.abs(values)):.1g}, whose squares overflow. "
+            "Scale the fields."
+        )
     return values
 
 

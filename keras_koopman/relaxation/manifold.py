@@ -156,6 +156,8 @@ def inertial_manifold(trajectory: Trajectory, tol: float = 0.05) -> InertialMani
         )
     increments = trajectory.increments()
     gram, error = increments.measured()
+    if not np.all(np.isfinite(gram)):
+        raise ValueError("the weights are so large that their inner products overflow.")
     if not (np.any(gram[:-1, :-1]) and np.any(gram[1:, 1:])) or error > ALLOWED_ERROR:
         raise ValueError("the weights move less than rounding shows: there are no directions to tell.")
     factor = factor_gram(gram)

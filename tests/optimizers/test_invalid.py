@@ -13,6 +13,7 @@ contract = pytest.mark.contract
 BAD = [
     ({"inner": 3}, (TypeError, ValueError), "3"),
     ({"inner": "nothing"}, ValueError, "nothing"),
+    ({"inner": None}, TypeError, "inner must be an optimizer or its name, got None"),
     ({"schedule": 0.5}, TypeError, r"schedule must be one of kk.schedules, got 0.5 of type float"),
     ({"schedule": None}, TypeError, "schedule must be"),
     ({"criterion": "size"}, ValueError, "criterion must be one of 'magnitude'.*got 'size'"),
@@ -119,6 +120,15 @@ def test_scores_of_the_wrong_shape():
     optimizer = pruning(criterion=lambda weights, state: keras.ops.sum(weights, axis=0))
     optimizer.build_for(model)
     with pytest.raises(ValueError, match=r"gave scores of shape \(8,\) for weights of shape \(8, 8\)"):
+        optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
+
+
+@pytest.mark.parametrize("scores", [lambda w, s: None, lambda w, s: keras.ops.cast(w, "complex64")])
+def test_scores_that_are_no_real_numbers(scores):
+    model = network()
+    optimizer = pruning(criterion=scores)
+    optimizer.build_for(model)
+    with pytest.raises(TypeError, match=r"must give a tensor of real scores, got (None|.*complex64)"):
         optimizer.apply([keras.ops.ones(v.shape) for v in model.trainable_variables])
 
 

@@ -8,6 +8,7 @@ import keras_koopman as kk
 from tests.optimizers.tiny import (
     L,
     Look,
+    X,
     compiled,
     exact,
     fit,
@@ -149,6 +150,23 @@ def test_one_variable_in_two_layers_is_pruned_once():
     assert look.faults == []
     assert [target.name for target in optimizer.pruned.targets] == ["first/kernel", "out/kernel"]
     assert np.mean(host(first.kernel) == 0) + np.mean(host(model.layers[-1].kernel) == 0) > 0.9
+
+
+def test_units_whose_bias_is_excluded():
+    """It stays: the unit becomes a constant, which `shrink` moves into the next layer."""
+    model = compiled(pruning("adam", ramp(0.5, 1, 6), structure="unit", exclude="*bias"))
+    look = Look()
+    fit(model, look)
+    assert look.faults == []
+    hidden, bias, out, _ = weights(model)
+    assert np.sum(np.all(hidden == 0, axis=0)) == 4
+    assert np.all(bias != 0)
+    assert np.all(out != 0)
+    row = {row.path: row for row in kk.pruning.report(model).rows}["hidden/bias"]
+    assert (row.asked, row.reached, row.reason) == (None, 0, "excluded")
+    smaller = kk.pruning.shrink(model)
+    assert smaller.get_layer("hidden").units == 4
+    np.testing.assert_allclose(host(smaller(X)), host(model(X)), rtol=1e-5, atol=1e-6)
 
 
 # --- layers that are frozen ---

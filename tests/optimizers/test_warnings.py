@@ -8,7 +8,7 @@ import pytest
 
 import keras_koopman as kk
 from keras_koopman.callbacks import TrajectoryRecorder
-from tests.optimizers.tiny import L, compiled, exact, fit, kernels, masks, network, pruning, ramp, zeros
+from tests.optimizers.tiny import L, Look, compiled, exact, fit, kernels, masks, network, pruning, ramp, zeros
 
 pytestmark = pytest.mark.usefixtures("no_own_compile")
 
@@ -90,8 +90,9 @@ def test_scores_that_are_not_finite_change_no_mask():
     model = compiled(pruning("sgd", ramp(0.5, 0, 6), spoilt, exclude="out*", update_freq=2))
     kernel = model.get_layer("hidden").kernel
     texts = told(lambda: fit(model))
-    assert len(texts) == 1
+    assert len(texts) == 2
     assert "scores of 'hidden/kernel' were not finite at" in texts[0]
+    assert "the sparsity asked for is not reached" in texts[1]
     assert exact(model.optimizer)
     first = kk.schedules.PolynomialSparsity(0.0, 0.5, 0, 6)
     gone = np.sum(~masks(model.optimizer)[0])
@@ -99,6 +100,69 @@ def test_scores_that_are_not_finite_change_no_mask():
     assert np.sum(keras.ops.convert_to_numpy(kernel) == 0) == gone
     rows = {row.path: row.reason for row in kk.pruning.report(model).rows}
     assert "scores were not finite" in rows["hidden/kernel"]
+
+
+class NotFinite(kk.pruning.Criterion):
+    """`|w|`, but for some steps."""
+
+    slots = ("done",)
+
+    def __init__(self, first, last):
+        self.first, self.last = first, last
+
+    def update(self, slots, weight, gradient, step):
+        return {"done": keras.ops.zeros_like(weight) + keras.ops.cast(step + 1, "float32")}
+
+    def scores(self, weight, slots):
+        done = slots["done"]
+        bad = keras.ops.logical_and(done >= self.first, done <= self.last)
+        return keras.ops.where(bad, float("nan"), keras.ops.abs(weight))
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize(
+    ("schedule", "update_freq", "bad", "reached"),
+    [
+        (ramp(0.5, 1, 4), 1, (4, 5), 6),
+        (ramp(0.5, 1, 4), 3, (4, 4), 7),
+        (ramp(0.5, 2, 5), 2, (5, 7), 8),
+        (kk.schedules.OneShot(0.5, 3), None, (3, 3), 4),
+    ],
+)
+def test_last_update_that_scores_have_spoilt_is_made_up_for(schedule, update_freq, bad, reached):
+    model, look = compiled(pruning("sgd", schedule, NotFinite(*bad), update_freq=update_freq)), Look()
+    texts = told(lambda: fit(model, look))
+    assert look.faults == []
+    assert all(share < 0.5 for share in look.zeros[: reached - 1])
+    assert all(share == 0.5 for share in look.zeros[reached - 1 :])
+    assert len(texts) == 2  # one a kernel
+    assert all("were not finite at" in text for text in texts)
+    notes = {row.path: row.reason for row in kk.pruning.report(model).rows}
+    assert notes["hidden/kernel"].endswith("updates, which were skipped")
+
+
+def test_target_that_is_still_missed_is_told_and_made_up_for_in_a_later_fit():
+    model = compiled(pruning("sgd", kk.schedules.OneShot(0.5, 10), NotFinite(10, 10)))
+    texts = told(lambda: fit(model))
+    assert zeros(model) == 0
+    assert "the sparsity asked for is not reached. Train on: it is tried again once in 1 steps" in texts[-1]
+    found = kk.pruning.report(model)
+    assert (found.asked, found.reached) == (0.5, 0)
+    skipped = "scores were not finite at 1 updates, which were skipped"
+    late = f"{skipped}; the latest too: what is asked is not reached yet"
+    assert {row.reason for row in found.rows if row.asked} == {late}
+    assert told(lambda: fit(model)) == []
+    assert zeros(model) == 0.5
+    assert {row.reason for row in kk.pruning.report(model).rows if row.asked} == {skipped}
+
+
+@pytest.mark.contract
+def test_scores_of_weights_that_are_gone_do_not_matter():
+    """`log |w|` is not finite there."""
+    model, look = compiled(pruning("sgd", ramp(), lambda w, state: keras.ops.log(abs(w)))), Look()
+    assert told(lambda: fit(model, look)) == []
+    assert look.faults == []
+    assert zeros(model) == 0.5
 
 
 def test_koopman_mode_that_must_begin_too_early():

@@ -52,7 +52,13 @@ def test_one_path_on_a_new_figure():
         ({"a": np.zeros((0, 2))}, ValueError, "must have a row for each snapshot"),
         ({"a": np.full((2, 2), np.nan)}, ValueError, "must be finite"),
         ({"a": "x"}, TypeError, "must be real numbers"),
-        (None, ValueError, "must have a row"),
+        (
+            {"a": np.zeros((3, 2), complex)},
+            TypeError,
+            r"must be real numbers .*got ndarray of dtype complex128",
+        ),
+        ({"a": [[1.0, 2.0], [3.0]]}, TypeError, "must be real numbers .*got list"),
+        (None, TypeError, r"must be real numbers .*got NoneType"),
     ],
 )
 def test_refuses(ax, paths, error, message):

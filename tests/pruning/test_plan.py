@@ -323,6 +323,40 @@ def test_units_that_are_excluded_or_frozen():
     assert reasons(found)["b/kernel"] == "some of its weights are frozen, and a unit goes as a whole"
 
 
+@pytest.mark.parametrize(
+    ("exclude", "left"), [("*bias", ["a/bias"]), ("norm/*", ["norm/gamma", "norm/beta"])]
+)
+def test_vectors_of_a_unit_that_are_excluded_are_left_alone(exclude, left):
+    model = sequential(
+        layers.Dense(6, name="a"), layers.BatchNormalization(name="norm"), layers.Dense(4, name="out")
+    )
+    found = planned(model, "unit", exclude=(exclude,))
+    (target,) = found.targets
+    members = {model.trainable_variables[index].path.removeprefix("m/") for index in target.members}
+    assert members == {"a/kernel", "a/bias", "norm/gamma", "norm/beta"} - set(left)
+    assert [reasons(found)[path] for path in left] == ["excluded"] * len(left)
+    accounted_for(found, model)
+
+
+def test_tensors_too_long_to_be_ranked_are_named():
+    class Long:
+        """A kernel that no machine for tests could hold."""
+
+        shape, dtype = (2**16, 2**15), "float32"
+
+        def __init__(self, path):
+            self.path = path
+
+    variables = [Long("a/kernel"), *sequential(layers.Dense(4, name="b")).trainable_variables]
+    found = plan(variables, None, None, (), None)
+    assert names(found) == ["b/kernel"]
+    assert found.skipped["a/kernel"] == (
+        "it has 2,147,483,648 weights, more than the 2,147,483,647 that are ranked"
+    )
+    blocks = plan(variables, (2, 2), None, (), None)
+    assert names(blocks) == ["a/kernel", "b/kernel"]
+
+
 def test_weights_that_make_no_units():
     x = keras.Input((4, 8))
     y = layers.Dense(4, name="hidden")(layers.LSTM(4, name="lstm")(x))

@@ -199,6 +199,22 @@ def test_numbers_that_are_no_weights_are_left_out():
     assert paths == ["kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"]
 
 
+def test_quantized_weights_are_named_skips():
+    model = model_of(layers.Dense(4, use_bias=False, name="a"), layers.Dense(4, use_bias=False, name="b"))
+    model.get_layer("a").quantize("int8")
+    for found in (report(model), report(fit(compiled_with_pruning(model), epochs=2))):
+        row = rows(found)["a/kernel"]
+        assert (row.shape, row.asked, row.reason) == ((8, 4), None, "quantized: its dtype is int8")
+        assert row.bytes == 32
+        assert "quantized: its dtype is int8" in str(found)
+    assert found.reached == rows(found)["b/kernel"].reached == 0.75  # it is not among what is pruned
+
+
+def compiled_with_pruning(model):
+    model.compile(kk.optimizers.PruningOptimizer("sgd", RAMP, update_freq=1), "mse")
+    return model
+
+
 def built(model, structure=None, schedule=RAMP, **options):
     optimizer = kk.optimizers.PruningOptimizer("sgd", schedule, structure=structure, **options)
     optimizer.build_for(model)

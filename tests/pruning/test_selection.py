@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from keras_koopman.backend import compiled
-from keras_koopman.pruning import shares
+from keras_koopman.pruning import selection, shares
 from keras_koopman.pruning.selection import highest, keys, shared_out
 
 contract = pytest.mark.contract  # on tests that are quick wherever each operation is compiled
@@ -161,6 +161,35 @@ def test_nothing_is_held_where_the_floor_is_what_is_asked():
     counts, held = shares.counts("global", 0.9, [key], np.array([10]), [(10,)])
     assert host(counts).tolist() == [1]
     assert host(held).tolist() == [False]
+
+
+@contract
+def test_more_weights_than_int32_can_count(monkeypatch):
+    """Each key stands for 2^28 of them: no layer is beyond int32, all of them together are."""
+    many = 2**28
+    for name in ("count_from", "count_above"):
+        plain = getattr(selection, name)
+        monkeypatch.setattr(selection, name, lambda key, t, plain=plain: many * plain(key, t))
+    scores = [np.arange(layer, 24.0, 4).astype("float32") for layer in range(4)]
+    scores[3] += 100
+    parts = [keys(s, np.ones(6, bool)) for s in scores]
+    sizes = np.full(4, 6 * many, np.int64)
+    counts, held = shares.counts("global", np.float32(0.5), parts, sizes, [(6 * many,)] * 4)
+    assert host(counts).dtype == np.int32
+    assert host(counts).tolist() == [2 * many, 2 * many, 2 * many, 6 * many]
+    assert not host(held).any()
+    counts, _ = shares.counts("global", np.float32(0.0), parts, sizes, [(6 * many,)] * 4)
+    assert host(counts).tolist() == sizes.tolist()
+
+
+@contract
+def test_floors_that_keep_more_than_is_asked_are_held():
+    """Two layers of one block each: neither can go, and that is told."""
+    parts = [keys(np.full((1, 1), s, "float32"), np.ones((1, 1), bool)) for s in (1.0, 2.0)]
+    for sparsity, told in ((0.0, False), (0.5, True), (0.9, True)):
+        counts, held = shares.counts("global", np.float32(sparsity), parts, np.array([1, 1]), [(1, 1)] * 2)
+        assert host(counts).tolist() == [1, 1]
+        assert host(held).tolist() == [told, told]
 
 
 # --- shares ---

@@ -331,6 +331,13 @@ class Stubborn(layers.Layer):
         return self.factor * x
 
 
+@pytest.mark.parametrize("value", [None, "model.keras", layers.Dense(2)])
+def test_what_is_no_model(value):
+    for call in (shrink, plan):
+        with pytest.raises(TypeError, match=r"model must be a keras\.Model, got .* of type"):
+            call(value)
+
+
 def test_what_cannot_be_copied_is_refused():
     with pytest.raises(ValueError, match="'mine' is a subclassed model"):
         shrink(Subclassed(name="mine"))

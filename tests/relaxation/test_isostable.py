@@ -139,6 +139,18 @@ def test_a_window_shorter_than_the_half_life_tells_nothing(path):
     assert "longer than the window" in found.reason or found.status is not Relaxation.UNSETTLED
 
 
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_weights_beyond_all_bounds():
+    run = kk.Trajectory()
+    for t in range(30):
+        run.append(np.full(5, 1e200 * 0.9**t))
+    found = isostable(run)
+    assert found.status is Relaxation.GROWING
+    assert found.time_left() is None
+    with pytest.raises(ValueError, match="inner products overflow"):
+        kk.relaxation.inertial_manifold(run)
+
+
 def test_growth_is_told_from_drift():
     assert "a mode with" in isostable(relaxing([1.05])).reason
     assert "grows" in isostable(relaxing([1.05])).reason

@@ -5,6 +5,8 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any
 
+from keras import ops
+
 
 class Criterion(ABC):
     """Ranks weights: the lowest scores are pruned first. Make a subclass for a criterion of your own.
@@ -64,3 +66,24 @@ class Criterion(ABC):
     def __repr__(self) -> str:
         arguments = ", ".join(f"{name}={value!r}" for name, value in self.get_config().items())
         return f"{type(self).__name__}({arguments})"
+
+
+def checked_scores(criterion: Criterion, scores: Any, weight: Any) -> Any:
+    """Scores as a criterion gave them for a weight, float32.
+
+    Raises:
+        TypeError: If they are no tensor of real numbers.
+        ValueError: If they have another shape than the weight.
+    """
+    if not hasattr(scores, "shape") or "complex" in str(scores.dtype):
+        given = f"dtype {scores.dtype}" if hasattr(scores, "shape") else repr(scores)
+        raise TypeError(
+            f"criterion {criterion!r} must give a tensor of real scores, got {given}. Give one score for "
+            "each weight."
+        )
+    if tuple(scores.shape) != tuple(weight.shape):
+        raise ValueError(
+            f"criterion {criterion!r} gave scores of shape {tuple(scores.shape)} for weights of shape "
+            f"{tuple(weight.shape)}. Give one score for each weight."
+        )
+    return ops.cast(scores, "float32")

@@ -8,7 +8,7 @@ import numpy as np
 
 from ... import _checks
 from ..pde import cosines
-from ..pde.fields import as_fields, in_own_precision
+from ..pde.fields import as_fields, as_real, in_own_precision
 
 
 class LinearFunctionals:
@@ -30,10 +30,10 @@ class LinearFunctionals:
     """
 
     def __init__(self, weights: Any) -> None:
-        try:
-            self.weights = np.asarray(weights, np.float64)
-        except (TypeError, ValueError):
-            raise TypeError(f"weights must be real numbers, got {type(weights).__name__}.") from None
+        found = as_real(weights)
+        if found is None:
+            raise TypeError(f"weights must be real numbers, got {weights!r}.")
+        self.weights = found
         if self.weights.ndim != 2 or 0 in self.weights.shape or not np.all(np.isfinite(self.weights)):
             raise ValueError(
                 f"weights must be a finite (features, nodes) matrix, got shape {self.weights.shape}."

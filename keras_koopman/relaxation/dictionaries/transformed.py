@@ -10,7 +10,7 @@ from ... import _checks
 from ..pde import cosines
 from ..pde.equation import normalised
 from ..pde.fields import as_fields, in_own_precision
-from ..pde.transformed import check_finite
+from ..pde.transformed import finite_only
 from .linear import check_count
 
 
@@ -59,13 +59,13 @@ class ColeHopfMoments:
         """`(batch, count)` of fields `(batch, nodes)`.
 
         Raises:
-            ValueError: If the grid is too coarse for so many, or the exponent overflows.
+            ValueError: If the grid is too coarse for so many, or the exponent overflows; while a step is
+                traced such fields become NaN.
         """
         fields = as_fields("fields", fields)
         nodes = int(fields.shape[1])
         check_count(self.count, nodes)
         if self.of == "integral":
             fields = fields @ cosines.constant(self.length * cosines.antiderivative(nodes), fields)
-        exponent = (fields - fields[:, :1]) * self.factor
-        check_finite(exponent, type(self).__name__)
+        exponent = finite_only((fields - fields[:, :1]) * self.factor, type(self).__name__)
         return normalised(exponent, self.count)[0][:, 1:]

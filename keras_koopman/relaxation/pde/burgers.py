@@ -5,12 +5,13 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from keras import ops
 
 from ... import _checks
 from . import cosines
 from .equation import Equation, normalised, series, slopes
 from .fields import DIRICHLET_SHARE, dirichlet_mismatch, warn_of_mismatch
-from .transformed import check_digits, check_finite, geometric
+from .transformed import finite_only, geometric, where_carried
 
 
 class Burgers(Equation):
@@ -19,7 +20,8 @@ class Burgers(Equation):
     By the Cole-Hopf transform `v = exp(-int u dx / (2 nu))` it becomes diffusion between mirrors. The
     eigenfunctionals are `int v cos(n pi x / L) dx / int v dx`, with eigenvalues `-nu (n pi / L)^2`; number 0
     is 1. Only differences of the exponent are raised, so that no field is too large for them; the field
-    itself is rebuilt where the precision carries it.
+    itself is rebuilt where the precision carries it. While a step is traced no error can be raised: fields
+    that overflow, and those that the precision does not carry, become NaN as a whole.
 
     Args:
         viscosity: nu, above 0.
@@ -53,16 +55,21 @@ class Burgers(Equation):
 
     def _functionals(self, u: Any, modes: int) -> tuple[Any, Any]:
         integral = u @ cosines.constant(self.length * cosines.antiderivative(int(u.shape[1])), u)
-        exponent = integral / (-2 * self.viscosity)
-        check_finite(exponent, type(self).__name__)
+        exponent = finite_only(integral / (-2 * self.viscosity), type(self).__name__)
         return normalised(exponent, modes)[0], None
 
     def _rebuild(self, values: Any, level: Any, times: Any, nodes: int, products: int | None) -> Any:
         z = series(values, nodes)
-        if products is None:
-            check_digits(1.0 + z, type(self).__name__)
-        inverse = 1.0 / (1.0 + z) if products is None else geometric(z, products)
-        return -2 * self.viscosity / self.length * slopes(values, nodes) * inverse
+        steepness = -2 * self.viscosity / self.length * slopes(values, nodes)
+        if products is not None:
+            return steepness * geometric(z, products)
+        # A slope is a sum of half waves, each with the rounding of its average times its number.
+        number = np.arange(1, int(values.shape[-1]))
+        weights = cosines.shares(nodes, len(number))[1:] * (np.pi / np.sqrt(nodes)) * number
+        rates = np.array([self.eigenvalue(n) for n in range(1, len(number) + 1)])
+        left = ops.exp(times * cosines.constant(rates, times)) * cosines.constant(weights, times)
+        gain = 2 * self.viscosity / self.length * ops.sqrt(ops.sum(left * left, axis=-1, keepdims=True))
+        return where_carried(lambda z: steepness / (1.0 + z), z, type(self).__name__, gain)
 
     def __repr__(self) -> str:
         return f"Burgers(viscosity={self.viscosity:g}, length={self.length:g})"

@@ -51,7 +51,8 @@ class Equation(abc.ABC):
 
         Raises:
             TypeError: If the fields hold no real numbers, or `n` is no whole number.
-            ValueError: If the fields have the wrong shape or are not finite, or `n` is out of range.
+            ValueError: If the fields have the wrong shape or are not finite, or `n` is out of range. While a
+                step is traced fields that are not finite give NaN or infinity instead.
         """
         n = _checks.whole_number("n", n, least=0)
         with in_precision_of(u):
@@ -111,7 +112,8 @@ class Equation(abc.ABC):
         Raises:
             TypeError: If an argument has the wrong type.
             ValueError: If the fields have the wrong shape, a time is negative, or the field asked for cannot
-                be told in the precision of `u0`: see `Expansion.at`.
+                be told in the precision of `u0`; while a step is traced it is NaN instead: see
+                `Expansion.at`.
         """
         times = as_times(times)
         with in_precision_of(u0):
@@ -158,7 +160,9 @@ def normalised(exponent: Any, modes: int) -> tuple[Any, Any]:
 
     The exponent may be as large as it likes: only differences are raised.
     """
-    top = ops.stop_gradient(ops.max(exponent, axis=1, keepdims=True))
+    # Of no fields there is no maximum to Keras, not even along their nodes.
+    top = exponent[:, :1] if exponent.shape[0] == 0 else ops.max(exponent, axis=1, keepdims=True)
+    top = ops.stop_gradient(top)
     matrix = cosines.averages(int(exponent.shape[1]), modes)
     # Less 1, so that fields near their rest keep their digits; it adds to the first average alone.
     moments = ops.expm1(exponent - top) @ cosines.constant(matrix, exponent)

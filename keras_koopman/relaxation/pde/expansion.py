@@ -64,7 +64,9 @@ class Expansion:
             TypeError: If an argument has the wrong type.
             ValueError: If a time is negative, `products` is below 1, or the closed form has lost its digits:
                 after the change of variable the field spans more than its precision carries, as with a large
-                field and a small viscosity soon after the start, or with too few modes.
+                field and a small viscosity soon after the start, or with too few modes. While a step is
+                traced (`tf.function`, `jax.jit`) nothing can be raised: such fields are NaN as a whole,
+                beside good ones, and no gradient flows through them.
         """
         moments = as_times(times)
         if products is not None:

@@ -11,7 +11,7 @@ from ... import _checks
 from . import cosines
 from .equation import Equation, normalised, series
 from .fields import NEUMANN_SHARE, neumann_mismatch, warn_of_mismatch
-from .transformed import check_digits, check_finite, logarithm
+from .transformed import finite_only, logarithm, where_carried
 
 
 class PhaseDiffusion(Equation):
@@ -21,7 +21,8 @@ class PhaseDiffusion(Equation):
     `v = exp(b theta / a)` it becomes diffusion between mirrors. The eigenfunctionals are
     `int v cos(n pi x / L) dx / int v dx`, with eigenvalues `-a (n pi / L)^2`; number 0 is 1. With `b = 0`
     they are linear, `int theta cos(n pi x / L) dx`. Of the phase reached at last, and of the frequency, they
-    know nothing: `expand` keeps the first as `level`.
+    know nothing: `expand` keeps the first as `level`. While a step is traced no error can be raised: fields
+    that overflow, and those that the precision does not carry, become NaN as a whole.
 
     Args:
         diffusion: a, above 0.
@@ -64,8 +65,7 @@ class PhaseDiffusion(Equation):
             return ops.concatenate([ops.ones_like(level), moments[:, 1:]], axis=1), level
         # Differences first: a phase may have turned many times.
         first = u[:, :1]
-        exponent = (u - first) * self._steepness
-        check_finite(exponent, type(self).__name__)
+        exponent = finite_only((u - first) * self._steepness, type(self).__name__)
         values, log_mass = normalised(exponent, modes)
         return values, first + log_mass / self._steepness
 
@@ -74,10 +74,9 @@ class PhaseDiffusion(Equation):
         z = series(values, nodes)
         if self.nonlinearity == 0:
             return base + z / self.length
-        if products is None:
-            check_digits(1.0 + z, type(self).__name__)
-        logs = ops.log1p(z) if products is None else logarithm(z, products)
-        return base + logs / self._steepness
+        if products is not None:
+            return base + logarithm(z, products) / self._steepness
+        return base + where_carried(ops.log1p, z, type(self).__name__) / self._steepness
 
     @property
     def _steepness(self) -> float:
