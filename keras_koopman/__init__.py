@@ -2,6 +2,7 @@
 
 from . import (
     callbacks,
+    coresets,
     depth,
     export,
     layers,
@@ -40,6 +41,7 @@ __all__ = [
     "SpectrumDistance",
     "Trajectory",
     "callbacks",
+    "coresets",
     "decompose",
     "depth",
     "dmd_operator",

@@ -2,6 +2,7 @@
 
 import gc
 import os
+import re
 import sys
 
 # Small models compile much longer than they run, and threads wait for each other longer than they help. All
@@ -17,6 +18,20 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
+
+
+def pytest_collection_modifyitems(items):
+    """Leave out on torch what Keras does not do there, or takes minutes for."""
+    if os.environ.get("KERAS_BACKEND") != "torch":
+        return
+    reasons = {
+        r"(?<!no-)\bjit\b": "torch.compile takes minutes for a small step",
+        r"steps[-_]per[-_]execution|execution_that_is_short": "Keras takes one step at a time on torch",
+    }
+    for item in items:
+        for pattern, reason in reasons.items():
+            if re.search(pattern, item.name):
+                item.add_marker(pytest.mark.skip(reason=reason))
 
 
 def pytest_collection_finish():

@@ -19,8 +19,8 @@ FLOORS = {
     "spectrum": 2,
     "trajectory": 3, "observables": 3,
     "schedules": 4, "verdicts": 4, "pruning": 4, "relaxation": 4, "plotting": 4,
-    "callbacks": 5, "optimizers": 5, "coresets": 5, "export": 5,
-    "depth": 6,
+    "callbacks": 5, "optimizers": 5, "export": 5,
+    "coresets": 6, "depth": 6,
     # What a user meets first may import anything.
     "__init__": 7, "__main__": 7, "cli": 7, "demo": 7,
 }  # fmt: skip
