@@ -2,7 +2,7 @@
 
 `run` measures what prints one line of JSON, fills the tables that can go on where they stood, and writes
 `docs/benchmarks.md` from what is kept in `benchmarks/results/`. `check` measures the ratios of
-`benchmarks/baseline.json` anew and fails when one is a quarter worse; `--accept` takes the new ones for baseline.
+`benchmarks/baseline.json` anew and fails when one is a quarter worse; `--accept` takes the new ones.
 Ratios are within one run on one machine, so that they hold on another.
 
     python benchmarks/bench.py run [--only gram_vs_pydmd ...]
@@ -33,6 +33,8 @@ REPORTS = {
     "pruning/step_time": ["pruning/step_time.py"],
     "endurance/soak": ["endurance/soak.py"],
     "endurance/store_faults": ["endurance/store_faults.py"],
+    "endurance/memory": ["endurance/memory.py"],
+    "endurance/memory_store": ["endurance/memory.py", "--store", "--window", "8", "--limit", "1.65GB"],
     "gpu/operators": ["gpu/operators.py"],
 }
 TABLES = {"spectra/growth": ["spectra/growth.py"]}

@@ -1,11 +1,14 @@
-"""The few words that each engine needs of its own: compile, float64, complex numbers, the way to the host."""
+"""The few words that each engine needs of its own: compile, float64, complex numbers, the way to the host.
+
+And what processes that train one model together tell each other; each of these calls is made by all of them.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import functools
-from collections.abc import Callable, Iterator
-from typing import Any, TypeVar
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, TypeVar, cast
 
 import keras
 import numpy as np
@@ -13,6 +16,7 @@ from keras import ops
 from numpy.typing import NDArray
 
 F = TypeVar("F", bound=Callable[..., Any])
+R = TypeVar("R")
 
 
 def engine() -> str:
@@ -23,6 +27,21 @@ def engine() -> str:
 def is_tensor(value: Any) -> bool:
     """Whether `value` is a tensor or variable of the engine."""
     return isinstance(value, keras.Variable) or bool(keras.ops.is_tensor(value))
+
+
+def has_own_memory() -> bool:
+    """Whether the engine's device has a memory that is not the host's."""
+    if engine() == "jax":
+        import jax
+
+        return bool(jax.devices()[0].platform != "cpu")
+    if engine() == "torch":
+        import torch
+
+        return bool(torch.cuda.is_available())
+    import tensorflow as tf
+
+    return bool(tf.config.list_logical_devices("GPU"))
 
 
 def precision(value: Any) -> str:
@@ -200,3 +219,90 @@ def complex_like(real: Any, imaginary: Any) -> Any:
     import torch
 
     return torch.complex(real, imaginary)
+
+
+def beside(value: Any, tensor: Any) -> Any:
+    """A value, equal in each process, as a tensor on all devices on which another lies."""
+    sharding: Any = getattr(tensor, "sharding", None)
+    if engine() != "jax" or len(getattr(sharding, "device_set", ())) < 2:
+        return ops.convert_to_tensor(value)
+    import jax
+
+    host = np.asarray(ops.convert_to_numpy(value))
+    everywhere = jax.sharding.NamedSharding(sharding.mesh, jax.sharding.PartitionSpec())
+    return jax.make_array_from_callback(host.shape, everywhere, lambda index: host[index])
+
+
+def shared(tensors: Iterable[Any]) -> bool:
+    """Whether other processes hold parts of these tensors, so that what is done with them is done by all."""
+    return engine() == "jax" and any(not getattr(t, "is_fully_addressable", True) for t in tensors)
+
+
+def gathered(value: Any) -> NDArray[Any]:
+    """A whole tensor on the host; called by all, if processes hold parts of it."""
+    if not shared([value]):
+        return np.asarray(ops.convert_to_numpy(value))
+    from jax.experimental import multihost_utils
+
+    return np.asarray(multihost_utils.process_allgather(value, tiled=True))
+
+
+def process() -> int:
+    """Number of this process among those that train together; 0 if there is no other."""
+    if engine() != "jax":
+        return 0
+    import jax
+
+    return int(jax.process_index())
+
+
+@functools.cache
+def _exchange() -> tuple[Any, Callable[..., Any]]:
+    """How a number lies that each process has its own of; and compiled: all of them to each."""
+    import jax
+    from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+    first = {device.process_index: device for device in reversed(jax.devices())}
+    mesh = Mesh(np.array([first[number] for number in sorted(first)]), ("processes",))
+    apart, all_alike = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in (("processes",), ()))
+    return apart, jax.jit(lambda values: values, out_shardings=all_alike)
+
+
+def told(value: float) -> NDArray[np.float64]:
+    """What each process gives, in their order; called by all."""
+    import jax
+
+    apart, tell = _exchange()
+    with float64_allowed():
+        return to_host(tell(jax.make_array_from_process_local_data(apart, np.array([value], np.float64))))
+
+
+def agreed(value: float, *, several: bool = True) -> float:
+    """What the first process gives, if there are several; called by all."""
+    return float(told(value)[0]) if several else value
+
+
+def together(action: Callable[[], R], *, several: bool = True) -> R:
+    """Do something in each process; where one fails all do, so that none waits for it.
+
+    Args:
+        action: what to do.
+        several: whether there are other processes. Defaults to True.
+
+    Raises:
+        OSError: If it failed in another process.
+    """
+    if not several:
+        return action()
+    result: Any = None
+    error: Exception | None = None
+    try:
+        result = action()
+    except Exception as found:
+        error = found
+    failed = np.flatnonzero(told(error is not None))
+    if error is not None:
+        raise error
+    if len(failed):
+        raise OSError(f"process {failed[0]} could not do the same; its own message says why")
+    return cast(R, result)

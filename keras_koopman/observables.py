@@ -15,8 +15,13 @@ import numpy as np
 from keras import ops
 
 from . import _checks, _patterns
+from .backend import compiled
 
 __all__ = ["RandomProjection", "TrainableWeights"]
+
+# How many weights are folded at a time: what that takes beside them is a few times as much.
+PIECE = 2**21
+ONES = np.array([-1, 1], np.float32)
 
 
 class TrainableWeights:
@@ -115,9 +120,11 @@ class TrainableWeights:
 class RandomProjection:
     """The weights seen through a random projection to `dim` numbers: memory independent of the model.
 
-    Each weight is added, with random signs, to four of the `dim` numbers (a sparse subspace embedding). Inner
-    products, and so spectra, are kept up to a relative error of about `sqrt(m / dim)` for m snapshots;
-    `distortion` states the bound. Modes cannot be brought back to the weights.
+    Each weight is added, with random signs, to four of the `dim` numbers (a sparse subspace embedding): the
+    weights are cut into rows of `dim / 4`, and each row is turned by a random number of places and added to
+    the others, with a random sign for each row and each column. Inner products, and so spectra, are kept up
+    to a relative error of about `sqrt(m / dim)` for m snapshots; `distortion` states the bound. Modes cannot
+    be brought back to the weights.
 
     Args:
         dim: How many numbers to keep; a multiple of 4. Defaults to 4096.
@@ -149,6 +156,7 @@ class RandomProjection:
             )
         self.seed = _checks.whole_number("seed", seed, least=0)
         self.weights = weights or TrainableWeights()
+        self._drawn: tuple[Any, Any, Any] | None = None
 
     def __call__(self, model: keras.Model) -> dict[str, Any]:
         """`{"projection": (dim,) tensor}`.
@@ -157,16 +165,35 @@ class RandomProjection:
             ValueError: As `TrainableWeights`.
         """
         buckets = self.dim // self.COPIES
-        copies = [ops.zeros((buckets,), "float32") for _ in range(self.COPIES)]
-        for number, variable in enumerate(self.weights.variables(model)):
-            flat = ops.cast(ops.reshape(variable.value, (-1,)), "float32")
-            for copy in range(self.COPIES):
-                seed = int(np.random.SeedSequence([self.seed, number, copy]).generate_state(1)[0])
-                # One draw gives the bucket and, in its last bit, the sign.
-                draw = keras.random.randint(flat.shape, 0, 2 * buckets, seed=seed)
-                sign = ops.cast(1 - 2 * (draw % 2), "float32")
-                copies[copy] = copies[copy] + ops.segment_sum(flat * sign, draw // 2, buckets)
+        parts = [ops.reshape(v.value, (-1,)) for v in self.weights.variables(model)]
+        lengths = [-(-int(part.shape[0]) // buckets) for part in parts]
+        signs, turns, row_signs = self._draws(sum(lengths))
+        copies: list[Any] = [0.0] * self.COPIES
+        begin, step = 0, max(1, PIECE // buckets)
+        for part, rows in zip(parts, lengths, strict=True):
+            for first in range(0, rows, step):
+                count = min(step, rows - first)
+                piece = part[first * buckets : (first + count) * buckets]
+                piece = ops.pad(piece, (0, count * buckets - int(piece.shape[0])))
+                piece = ops.reshape(piece, (count, buckets))
+                row = slice(begin + first, begin + first + count)
+                for copy in range(self.COPIES):
+                    copies[copy] = copies[copy] + _folded(
+                        piece, signs[copy], turns[copy, row], row_signs[copy, row]
+                    )
+            begin += rows
         return {"projection": ops.concatenate(copies) / float(np.sqrt(self.COPIES))}
+
+    def _draws(self, rows: int) -> tuple[Any, Any, Any]:
+        """Signs of the columns; and of each row how far it is turned, and its sign: one of each a copy."""
+        if self._drawn is None or self._drawn[1].shape[1] != rows:
+            buckets = self.dim // self.COPIES
+            rngs = [np.random.default_rng([self.seed, copy]) for copy in range(self.COPIES)]
+            signs = np.stack([rng.choice(ONES, buckets) for rng in rngs])
+            turns = np.stack([rng.integers(0, buckets, rows, dtype=np.int32) for rng in rngs])
+            row_signs = np.stack([rng.choice(ONES, rows) for rng in rngs])
+            self._drawn = (signs, turns, row_signs)
+        return self._drawn
 
     def distortion(self, columns: int, probability: float = 0.99) -> float:
         """Bound on the relative error of the singular values of so many snapshots.
@@ -186,3 +213,14 @@ class RandomProjection:
         columns = _checks.whole_number("columns", columns, least=1)
         p = _checks.real_number("probability", probability, 0, 1)
         return float((np.sqrt(columns) + np.sqrt(2 * np.log(2 / (1 - p)))) / np.sqrt(self.dim))
+
+
+@compiled(xla=False)
+def _folded(rows: Any, signs: Any, turns: Any, row_signs: Any) -> Any:
+    """The sum of rows, each turned by some places."""
+    rows = ops.cast(rows, "float32") * signs * row_signs[:, None]
+    buckets = ops.shape(signs)[0]
+    places = ops.arange(buckets, dtype="int32")[None] + turns[:, None]
+    places = ops.where(places >= buckets, places - buckets, places)
+    begins = ops.arange(ops.shape(turns)[0], dtype="int32")[:, None] * buckets
+    return ops.sum(ops.take(ops.reshape(rows, (-1,)), begins + places), axis=0)

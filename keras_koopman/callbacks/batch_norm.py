@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 import keras
-from keras import ops
 
+from ..backend import beside
 from .weights import copies, put
 
 BATCH = 256
@@ -45,7 +45,7 @@ def recompute_statistics(model: keras.Model, inputs: Any) -> None:
         for start in range(0, samples, BATCH):
             size = min(BATCH, samples - start)
             cut = keras.tree.map_structure(
-                lambda leaf, start=start: ops.convert_to_tensor(leaf[start : start + BATCH]), inputs
+                lambda leaf, start=start: beside(leaf[start : start + BATCH], statistics[0].value), inputs
             )
             model(cut, training=True)
             sums = [

@@ -11,6 +11,7 @@ import keras
 import numpy as np
 
 from .. import _checks
+from ..backend import agreed, process, shared
 from ..observables import TrainableWeights
 from ..trajectory import Trajectory
 from ..verdicts.path import RHO, SPEED, WINDOW, StopReason, propagator, speed, stopping_rule
@@ -58,8 +59,8 @@ class KoopmanEarlyStopping(keras.callbacks.Callback):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range; before the first step, if the run ends before the first
-            decision, the model has no optimizer or no trainable weights, the recorder is not among the
-            callbacks before this one, or weights are to be restored to a model on several devices.
+            decision, the model has no optimizer or no trainable weights, or the recorder is not among the
+            callbacks before this one.
 
     Example:
     >>> import keras
@@ -135,7 +136,7 @@ class KoopmanEarlyStopping(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check what can be known before the first step."""
         model, name = self.model, type(self).__name__
-        check_trained(name, model, put_in_place=self.restore != "last")
+        check_trained(name, model)
         same = self._followed is not None and self._followed() is model
         self._followed = weakref.ref(model)
         if self.recorder is None and (self._broken or not same):
@@ -179,7 +180,8 @@ class KoopmanEarlyStopping(keras.callbacks.Callback):
             self._begin_path(trajectory, 0)
         recorded, self._seen = trajectory._appended > self._seen, trajectory._appended
         told = (logs or {}).get("loss")
-        loss = math.nan if told is None else float(told)
+        several = shared(v.value for v in model.trainable_variables)
+        loss = math.nan if told is None else agreed(float(told), several=several)
         self._losses.append(loss)
         if self.restore == "best" and loss < (math.inf if self._best is None else self._best[0]):
             self._best = (loss, copies(model.weights))
@@ -191,7 +193,9 @@ class KoopmanEarlyStopping(keras.callbacks.Callback):
             return
         reason = self._rule(figures)
         self._held = 0 if reason is None else self._held + 1
-        if reason is not None and self._held >= self.patience and epoch + 1 >= self.min_epochs:
+        due = reason is not None and self._held >= self.patience and epoch + 1 >= self.min_epochs
+        # Machines may round the figures differently: the first process decides for all.
+        if agreed(due, several=several):
             seen = ", ".join(f"{name} {value:.3g}" for name, value in figures.items())
             self._stop(model, epoch, f"{reason} ({seen})")
 
@@ -243,7 +247,7 @@ class KoopmanEarlyStopping(keras.callbacks.Callback):
     def _stop(self, model: keras.Model, epoch: int, reason: str) -> None:
         self.reason, self.stopped_epoch = reason, epoch
         model.stop_training = True
-        if self.verbose:
+        if self.verbose and process() == 0:
             print(f"{type(self).__name__}: stopped after epoch {epoch + 1}: {reason}.")
 
     def _put_average(self, model: keras.Model) -> None:

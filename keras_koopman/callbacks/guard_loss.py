@@ -10,8 +10,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from ..backend import compiled, read
-from .weights import spread_over
+from ..backend import agreed, beside, compiled, read, shared
 
 BATCH = 1024
 Guard = Callable[[keras.Model], Any]
@@ -61,6 +60,7 @@ class GuardLoss:
         """
         begin = time.perf_counter()
         value = self._of_user(model) if self._own is not None else self._of_samples(model)
+        value = agreed(value, several=shared(v.value for v in model.trainable_variables))
         self.calls += 1
         self.seconds += time.perf_counter() - begin
         return value
@@ -103,23 +103,20 @@ class GuardLoss:
             ) from None
 
     def _of_samples(self, model: keras.Model) -> float:
-        if spread_over(model):  # only Keras knows how to divide a batch over devices
-            x, y, weight = [*self._parts, None][:3]
-            logs = model.evaluate(x, y, BATCH, sample_weight=weight, verbose=0, return_dict=True)
-            return float(logs["loss"])
         if self._compiled is None or self._compiled[0] is not model:
             self._compiled = (model, _loss_of(model))
+            self._batches = []
         if not self._batches:
-            self._batches = [self._slice(start) for start in range(0, self.samples, BATCH)]
+            like = model.variables[0].value
+            self._batches = [self._slice(start, like) for start in range(0, self.samples, BATCH)]
         variables = (model.trainable_variables, model.non_trainable_variables)
         values = [[read(v) for v in part] for part in variables]
         found = [(size, self._compiled[1](*values, batch)) for size, batch in self._batches]
         return sum(size * float(ops.convert_to_numpy(loss)) for size, loss in found) / self.samples
 
-    def _slice(self, start: int) -> tuple[int, list[Any]]:
-        cut = keras.tree.map_structure(
-            lambda leaf: ops.convert_to_tensor(leaf[start : start + BATCH]), self._parts
-        )
+    def _slice(self, start: int, like: Any) -> tuple[int, list[Any]]:
+        """Size and samples of a batch, on the devices on which a tensor lies."""
+        cut = keras.tree.map_structure(lambda leaf: beside(leaf[start : start + BATCH], like), self._parts)
         return min(BATCH, self.samples - start), cut
 
     def _array(self, leaf: Any) -> Any:

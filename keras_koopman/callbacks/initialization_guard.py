@@ -108,7 +108,7 @@ class InitializationGuard(keras.callbacks.Callback):
     def on_train_begin(self, logs: dict[str, Any] | None = None) -> None:
         """Check what can be known; each fit is judged for itself."""
         model = self.model
-        check_trained(type(self).__name__, model, put_in_place=False)
+        check_trained(type(self).__name__, model)
         self._new_recorder()
         self._recorder.set_params(self.params)
         self._recorder.set_model(model)

@@ -59,8 +59,7 @@ class KoopmanJump(keras.callbacks.Callback):
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range; before the first step, if the guard does not fit the
-            model, the model has no optimizer or is spread over several devices, or the run ends before the
-            first attempt.
+            model, the model has no optimizer, or the run ends before the first attempt.
 
     Reference:
         Dogra and Redman, 2020, Optimizing neural networks via Koopman operator theory; Tano, Portwood and

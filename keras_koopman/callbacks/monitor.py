@@ -7,6 +7,7 @@ from typing import Any, Literal
 
 import numpy as np
 
+from ..backend import process
 from ..relaxation import Isostable, Relaxation, isostable
 from ..spectrum.decomposition import KoopmanDecomposition
 from ..spectrum.figures import leading_mode, relative_speed, scalar_propagator
@@ -89,8 +90,9 @@ class KoopmanMonitor(TrajectoryRecorder):
         store: str | os.PathLike[str] | None = None,
         verbose: int = 0,
         log_dir: str | os.PathLike[str] | None = None,
+        memory_limit: int | float | str | None = None,
     ) -> None:
-        super().__init__(window, record_freq, average, observables, store)
+        super().__init__(window, record_freq, average, observables, store, memory_limit)
         self.verbose = verbose
         self.figures: dict[str, float] = {}
         self.decomposition: KoopmanDecomposition | None = None
@@ -124,7 +126,7 @@ class KoopmanMonitor(TrajectoryRecorder):
         self.figures = {f"koopman_{name}": value for name, value in self._measure().items()}
         if self.verbose or self._clock.interval is None:  # batches are not to wait for it
             self._look_ahead()
-        if self.verbose:
+        if self.verbose and process() == 0:
             shown = [
                 f"{name.removeprefix('koopman_')} {value:.3g}"
                 for name, value in self.figures.items()
@@ -132,7 +134,7 @@ class KoopmanMonitor(TrajectoryRecorder):
             ]
             told = "  ".join([*shown, *self._words()])
             print(f"{self.unit} {self.trajectory.times[-1]:g}: {told or 'too few records yet'}")
-        if self._writer is not None:
+        if self._writer is not None and process() == 0:
             self._writer.write(int(self.trajectory.times[-1]), self.figures, self.decomposition)
         return self.figures
 

@@ -10,12 +10,15 @@ from typing import Any, Literal
 
 import keras
 import numpy as np
-from keras import ops
 
 from .. import _checks
-from ..observables import TrainableWeights
+from ..backend import agreed, has_own_memory, shared, told
+from ..observables import RandomProjection, TrainableWeights
 from ..trajectory import Trajectory
 from ..trajectory.layout import Layout
+from ..trajectory.memory import free_on_host, number_of_bytes, place
+from ..trajectory.pieces import equal
+from ..trajectory.shards import Shards
 from ..trajectory.store import TrajectoryStore, fill_from
 from .clock import Clock
 
@@ -41,11 +44,15 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             is resumed. With `keras.callbacks.BackupAndRestore`, listed after the recorder, an interrupted
             run goes on where its backup stands; of means, if `record_freq` divides the batches of an epoch.
             Defaults to None.
+        memory_limit: Bytes that the window may take on the device, or text like `"1.5GB"`. Where the whole
+            window would take more, snapshots are kept in the host's memory, if that is not the device's own;
+            else with `store` in scratch files beside it; else, for the weights of the model, only as a
+            `RandomProjection`. A warning says which, and what that costs. Defaults to None: no limit.
 
     Raises:
         TypeError: If an argument has the wrong type.
         ValueError: If an argument is out of range; at the start of `fit` if the store holds another model's
-            snapshots, or the observables choose no weight.
+            snapshots, the observables choose no weight, or the memory limit is too little for any way.
         OSError: At the start of `fit`, if the store cannot be made.
 
     Example:
@@ -67,6 +74,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         average: bool = False,
         observables: Observable | list[Observable] | None = None,
         store: str | os.PathLike[str] | None = None,
+        memory_limit: int | float | str | None = None,
     ) -> None:
         super().__init__()
         self.window = window
@@ -80,6 +88,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 f"observables must be a callable model -> values or a list of them, got {observables!r}."
             )
         self.store = store
+        self.memory_limit = None if memory_limit is None else number_of_bytes("memory_limit", memory_limit)
+        self._keep: str | os.PathLike[str] = "device"
         self.trajectory = Trajectory(window)
         interval = None
         if record_freq != "epoch":
@@ -259,6 +269,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 raise
             self._warn("weights", f"nothing is recorded: {error}")
             return
+        if self.memory_limit is not None and self._layout is None:
+            values = self._within_memory(values)
         layout, trainable = Layout.of(values), [v.path for v in model.trainable_variables]
         if self._layout is not None:
             reason = self._what_changed(model, layout, trainable)
@@ -267,12 +279,45 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 return
             self._start_anew(reason)
         self._followed, self._layout, self._trainable = weakref.ref(model), layout, trainable
-        if self.store is not None and os.path.exists(self.store):
-            self._resume(layout)
+        if self.store is not None and self._store_exists(shared(layout.tensors(values))):
+            self._resume(layout, values)
             self._ready = True
         else:
             self._store_due = self.store is not None
             self._set_origin(values, 0.0)
+
+    def _within_memory(self, values: Any) -> Any:
+        """Choose where the window is kept, and give what is to be recorded then.
+
+        Raises:
+            ValueError: If it does not fit anywhere.
+        """
+        assert self.memory_limit is not None
+        layout = Layout.of(values)
+        spread = Shards.of(layout.tensors(values))
+        found = place(
+            layout.size * np.dtype(layout.dtype).itemsize // (spread.count if spread else 1),
+            self.window,
+            self.memory_limit,
+            disk=self.store is not None,
+            host=free_on_host() if has_own_memory() else None,
+            project=isinstance(self.observables, TrainableWeights),
+            stays=spread is not None,
+        )
+        if found.reason:
+            self._warn("memory", found.reason)
+        if found.where == "projection":
+            assert isinstance(self.observables, TrainableWeights)
+            self.observables = RandomProjection(found.dimensions or 0, weights=self.observables)
+            return self._observe()
+        if found.where == "disk":
+            assert self.store is not None
+            self._keep = os.path.dirname(os.path.abspath(self.store))
+            os.makedirs(self._keep, exist_ok=True)
+        elif found.where == "host":
+            self._keep = "host"
+        self._new_trajectory()
+        return values
 
     def _what_changed(self, model: keras.Model, layout: Layout, trainable: list[str]) -> str | None:
         """Why the trajectory cannot go on; None if it can."""
@@ -302,7 +347,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             self._store_due = self._resumed = False
 
     def _new_trajectory(self) -> None:
-        self.trajectory = Trajectory(self.window)
+        self.trajectory = Trajectory(self.window, self._keep)
         self._sampled = False
 
     def _set_origin(self, values: Any, time: float) -> None:
@@ -332,14 +377,19 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 f"store={str(self.store)!r} cannot be made: {error}. Give a folder on a disk with room."
             ) from error
 
-    def _resume(self, layout: Layout) -> None:
+    def _store_exists(self, several: bool) -> bool:
+        """Whether there is a store to go on with; of several processes the first decides."""
+        assert self.store is not None
+        return bool(agreed(os.path.exists(self.store), several=several))
+
+    def _resume(self, layout: Layout, values: Any) -> None:
         """Go on with a store.
 
         Raises:
             ValueError: If it holds other values or times than this recorder's.
         """
         assert self.store is not None
-        found = TrajectoryStore.open(self.store, read_only=False)
+        found = TrajectoryStore.open(self.store, read_only=False, several=shared(layout.tensors(values)))
         difference = found.layout.difference(layout)
         if difference is not None:
             raise ValueError(
@@ -351,6 +401,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 f"store={str(self.store)!r} has one snapshot per {found.unit}, this recorder "
                 f"one per {self.unit}. Give another store, or the record_freq it was recorded with."
             )
+        found.check_writers(values)
         self._open_store = found
         self._resumed = True
 
@@ -384,7 +435,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         if keep < len(store.times):
             self._guarded(lambda opened: opened.take_back(keep))
         self._new_trajectory()
-        fill_from(self.trajectory, store)
+        fill_from(self.trajectory, store, like=self._observe())
         records = store.records()
         latest = records[-1].epoch if records else None
         latest = -1 if latest is None else latest
@@ -429,11 +480,10 @@ class TrajectoryRecorder(keras.callbacks.Callback):
     def _at_origin(self) -> bool:
         """Whether the weights are those with which the store began: its run starts again."""
         assert self._open_store is not None
-        ours = self._open_store.layout.tensors(self._observe())
-        theirs = self._open_store.layout.tensors(self._open_store.origin()[0])
-        return all(
-            np.array_equal(ops.convert_to_numpy(a), np.asarray(b)) for a, b in zip(ours, theirs, strict=True)
-        )
+        layout = self._open_store.layout
+        ours, theirs = layout.tensors(self._observe()), layout.tensors(self._open_store.origin()[0])
+        same = all(equal(a, np.asarray(b)) for a, b in zip(ours, theirs, strict=True))
+        return bool(told(same).all()) if shared(ours) else same
 
     def _write(self, time: float, logs: dict[str, Any]) -> None:
         if self._store_due:

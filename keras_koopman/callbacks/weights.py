@@ -12,7 +12,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from ..backend import engine, read
+from ..backend import read
 from ..pruning.masks import zeroed
 
 
@@ -62,17 +62,15 @@ def first_moments(optimizer: Any) -> list[keras.Variable]:
     ]
 
 
-def check_trained(owner: str, model: keras.Model, put_in_place: bool = True) -> None:
-    """Refuse a model that cannot be trained, has nothing to train, or whose weights cannot be put in place.
+def check_trained(owner: str, model: keras.Model) -> None:
+    """Refuse a model that cannot be trained, or has nothing to train.
 
     Args:
         owner: name of the callback.
         model: about to be trained.
-        put_in_place: whether weights will be put in place.
 
     Raises:
-        ValueError: If it has no optimizer or no trainable weights, or weights are to be put in place on
-            several devices.
+        ValueError: If it has no optimizer or no trainable weights.
     """
     if getattr(model, "optimizer", None) is None:
         raise ValueError(
@@ -83,24 +81,6 @@ def check_trained(owner: str, model: keras.Model, put_in_place: bool = True) -> 
         raise ValueError(
             f"{owner} has nothing to look at: {model.name!r} has no trainable weights. Set trainable=True."
         )
-    spread = spread_over(model)
-    if spread and put_in_place:
-        raise ValueError(
-            f"{owner} puts weights in place, which is not done for a model under {spread}. Train it on one "
-            f"device, or leave {owner} out."
-        )
-
-
-def spread_over(model: keras.Model) -> str | None:
-    """Name of the strategy that has the model on several devices; None if there is none."""
-    distribution = keras.distribution.distribution() if engine() != "tensorflow" else None
-    if distribution is not None:
-        return f"keras.distribution.{type(distribution).__name__}"
-    if engine() == "tensorflow":
-        strategy = model.distribute_strategy
-        if getattr(strategy, "num_replicas_in_sync", 1) > 1:
-            return f"tf.distribute.{type(strategy).__name__}"
-    return None
 
 
 def _masks(optimizer: Any) -> Iterator[tuple[str, Any]]:

@@ -8,9 +8,8 @@ from typing import Any
 
 import keras
 import numpy as np
-from keras import ops
 
-from ..backend import to_host
+from ..backend import gathered, to_host
 
 
 @dataclasses.dataclass(frozen=True)
@@ -197,7 +196,7 @@ def _notes(state: Any, trained: Any) -> dict[int, str]:
 
 
 def _row(variable: keras.Variable, asked: float | None, reason: str) -> WeightReport:
-    values = np.asarray(ops.convert_to_numpy(variable.value))
+    values = gathered(variable.value)
     raw = np.ascontiguousarray(values).tobytes()
     return WeightReport(
         variable.path,

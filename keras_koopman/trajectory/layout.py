@@ -174,6 +174,10 @@ class Layout:
 
     def unpack(self, packed: Any) -> Any:
         """A snapshot in the form in which it was handed in; the reverse of `pack`."""
+        return self.rebuild(self.split(packed))
+
+    def split(self, packed: Any) -> list[list[Any]]:
+        """The tensors of each group."""
         flat = ops.reshape(packed, (-1,))
         groups, start = [], 0
         for group, blocks in zip(self.groups, self.blocks, strict=True):
@@ -183,7 +187,12 @@ class Layout:
                 at += part.size
             groups.append(tensors)
             start += blocks * self.block
-        return self.rebuild(groups)
+        return groups
+
+    def regroup(self, tensors: Iterable[Any]) -> Any:
+        """A snapshot in the form in which it was handed in; the reverse of `tensors`."""
+        rest = iter(tensors)
+        return self.rebuild([list(itertools.islice(rest, len(group.parts))) for group in self.groups])
 
     def rebuild(self, groups: list[list[Any]]) -> Any:
         """A snapshot in the form in which it was handed in, from the tensors of each group."""

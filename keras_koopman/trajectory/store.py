@@ -8,33 +8,43 @@
 
 zarr puts each file in place whole, so a process killed at any moment leaves at most one unfinished snapshot,
 which has no time. Nothing in a store is ever run or unpickled.
+
+Where several processes hold the weights between them (version 2), `origin/0`, `snapshots/0` and so on hold
+what each of them writes, the attribute `writers` says which pieces that are, and the first process writes all
+else, once all have written theirs.
 """
 
 from __future__ import annotations
 
 import contextlib
-import itertools
+import functools
 import json
 import math
 import os
 import shutil
-import types
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
-from keras import ops
 from numpy.typing import NDArray
 
-from .layout import Group, Layout, Part
+from ..backend import agreed, process, shared, together
+from .description import (
+    FORMAT,
+    VERSION,
+    VERSION_OF_SEVERAL,
+    describe_store,
+    layout_from_plain,
+    zarr_module,
+)
+from .layout import Layout
+from .pieces import Column, columns_of, divided, from_plain, joined
+from .shards import Shards
 
 if TYPE_CHECKING:
     from .trajectory import Trajectory
-
-FORMAT = "keras_koopman.trajectory"
-VERSION = 1
 
 
 class Record(NamedTuple):
@@ -48,14 +58,20 @@ class Record(NamedTuple):
 class TrajectoryStore:
     """A store opened to read, to append to, or to take back its last snapshots.
 
-    Made by `create` or `open`.
+    Made by `create` or `open`. What changes it is called by all the processes that share the values.
     """
 
-    def __init__(self, path: Path, group: Any, layout: Layout, unit: str) -> None:
+    def __init__(
+        self, path: Path, group: Any, layout: Layout, unit: str, columns: list[Column], several: bool
+    ) -> None:
         self.path = path
         self.layout = layout
         self.unit = unit
-        self._origin, self._snapshots, self._times = (group[n] for n in ("origin", "snapshots", "times"))
+        self._group, self._columns = group, columns
+        self._first = not several or process() == 0
+        self._mine = [c for c in columns if not several or c.process == process()]
+        self._together = functools.partial(together, several=several)
+        self._times = group["times"]
         # Only as many as there are files for: a declared shape takes no memory.
         count = _whole_numbers(path / "times" / "c")
         times = np.asarray(self._times[:count], np.float64)
@@ -81,41 +97,67 @@ class TrajectoryStore:
             FileExistsError: If `path` exists.
             OSError: If the disk refuses; then nothing is left of it.
         """
-        zarr = _zarr()
-        path = Path(path)
-        if path.exists():
-            raise FileExistsError(f"path={str(path)!r} exists already. Remove it or give another name.")
-        checked = {"compressors": [zarr.codecs.Crc32cCodec()], "fill_value": float("nan")}
-        size = layout.size
+        zarr = zarr_module()
+        path, tensors = Path(path), layout.tensors(origin)
+        several = shared(tensors)
+        columns = columns_of(divided(tensors) if several else None, layout)
+        all_do = functools.partial(together, several=several)
+        first = not several or process() == 0
+
+        def refuse_another() -> None:
+            if path.exists():
+                raise FileExistsError(f"path={str(path)!r} exists already. Remove it or give another name.")
+
+        all_do(refuse_another)
         # Made beside its place: a process killed meanwhile leaves no half of a store there.
-        draft = path.with_name(f"{path.name}.{uuid.uuid4().hex}.partial")
+        mark = uuid.uuid4().int % 2**52
+        draft = path.with_name(f"{path.name}.{int(agreed(mark, several=several)):x}.partial")
+
+        def describe() -> None:
+            if first:
+                describe_store(zarr, draft, layout, unit, columns, time)
+
+        def fill() -> None:
+            for column in columns:
+                if not several or column.process == process():
+                    array = zarr.open_array(draft / column.within("origin"), mode="r+")
+                    array[:] = column.take(tensors, layout.dtype)
+
+        def put_in_place() -> None:
+            if first:
+                draft.rename(path)
+
         try:
-            group = zarr.create_group(draft)
-            vector = group.create_array(
-                "origin", shape=(size,), chunks=(size,), dtype=layout.dtype, **checked
-            )
-            vector[:] = _flat(layout, origin)
-            vector.attrs["time"] = time
-            group.create_array("snapshots", shape=(0, size), chunks=(1, size), dtype=layout.dtype, **checked)
-            group.create_array("times", shape=(0,), chunks=(1,), dtype="float64", **checked)
-            group.attrs.put({"format": FORMAT, "version": VERSION, "unit": unit, "layout": _plain(layout)})
-            draft.rename(path)
+            for step in (describe, fill, put_in_place):
+                all_do(step)
         except BaseException:
-            shutil.rmtree(draft, ignore_errors=True)
+            if first:
+                shutil.rmtree(draft, ignore_errors=True)
             raise
-        return cls.open(path, read_only=False)
+        return cls.open(path, read_only=False, several=several)
 
     @classmethod
-    def open(cls, path: str | os.PathLike[str], read_only: bool = True) -> TrajectoryStore:
+    def open(
+        cls, path: str | os.PathLike[str], read_only: bool = True, several: bool = False
+    ) -> TrajectoryStore:
         """Open a store.
+
+        Args:
+            path: folder of the store.
+            read_only: whether it will not be changed. Defaults to True.
+            several: whether several processes, that all call this, will change it. Defaults to False.
 
         Raises:
             ImportError: If zarr is not installed.
             FileNotFoundError: If there is none.
             ValueError: If it is no trajectory, of a newer format, or damaged.
+            OSError: If another process cannot open it.
         """
-        zarr = _zarr()
-        path = Path(path)
+        return together(lambda: cls._open(Path(path), read_only, several), several=several)
+
+    @classmethod
+    def _open(cls, path: Path, read_only: bool, several: bool) -> TrajectoryStore:
+        zarr = zarr_module()
         if not path.exists():
             raise FileNotFoundError(f"path={str(path)!r}: there is no such store. Record one with store=.")
         try:
@@ -128,17 +170,22 @@ class TrajectoryStore:
                 f"path={str(path)!r} is no trajectory of keras_koopman. Give a folder that save or a "
                 "recorder made."
             )
-        if attributes.get("version") != VERSION:
+        version = attributes.get("version")
+        if version not in (VERSION, VERSION_OF_SEVERAL):
             raise ValueError(
-                f"path={str(path)!r} has format version {attributes.get('version')}; this keras_koopman "
-                f"reads version {VERSION}. Update keras_koopman to read it."
+                f"path={str(path)!r} has format version {version}; this keras_koopman "
+                f"reads versions {VERSION} and {VERSION_OF_SEVERAL}. Update keras_koopman to read it."
             )
         try:
-            layout = _layout(attributes["layout"])
-            store = cls(path, group, layout, str(attributes["unit"]))
-            for name, want in (("snapshots", layout.size), ("origin", layout.size)):
-                if group[name].shape[-1] != want:
-                    raise ValueError(f"{name} has {group[name].shape[-1]} numbers, the layout {want}")
+            layout = layout_from_plain(attributes["layout"])
+            writers = from_plain(attributes["writers"], layout) if version == VERSION_OF_SEVERAL else None
+            columns = columns_of(writers, layout)
+            store = cls(path, group, layout, str(attributes["unit"]), columns, several)
+            for column in columns:
+                for name in ("snapshots", "origin"):
+                    found = store._array(name, column).shape[-1]
+                    if found != column.size:
+                        raise ValueError(f"{name} has {found} numbers, the layout {column.size}")
         except Exception as error:
             raise _damaged(path, "its description cannot be read", error) from error
         return store
@@ -155,8 +202,8 @@ class TrajectoryStore:
             ValueError: If they are damaged.
         """
         try:
-            self._whole_file("origin", "c/0")
-            return _values(self.layout, np.asarray(self._origin[:])), float(self._origin.attrs["time"])
+            time = float(self._group["origin"].attrs["time"])
+            return self._values("origin", "c/0", slice(None)), time
         except Exception as error:
             raise _damaged(self.path, "origin is broken", error) from error
 
@@ -167,13 +214,11 @@ class TrajectoryStore:
             ValueError: If it is damaged.
         """
         try:
-            self._whole_file("snapshots", f"c/{index}/0")
-            row = np.asarray(self._snapshots[index])
+            return self._values("snapshots", f"c/{index}/0", index)
         except Exception as error:
             after = len(self._finished) - index - 1
             mend = f"; Trajectory.load(path, window={after}) reads those after it" if after > 1 else ""
             raise _damaged(self.path, f"snapshot {index} is broken{mend}", error) from error
-        return _values(self.layout, row)
 
     def append(
         self, values: Any, time: float, epoch: int | None = None, logs: dict[str, float] | None = None
@@ -183,25 +228,63 @@ class TrajectoryStore:
         Raises:
             OSError: If the disk refuses.
         """
-        count = len(self._finished)
-        self._snapshots.resize((count + 1, self.layout.size))
-        self._snapshots[count] = _flat(self.layout, values)
-        self._write_line({"time": time, "epoch": epoch, "logs": _finite(logs or {})})
-        self._times.resize((count + 1,))
-        self._times[count] = time
+        count, tensors = len(self._finished), self.layout.tensors(values)
+
+        def write() -> None:
+            for column in self._mine:
+                snapshots = self._array("snapshots", column)
+                snapshots.resize((count + 1, column.size))
+                snapshots[count] = column.take(tensors, self.layout.dtype)
+
+        def finish() -> None:
+            if self._first:
+                self._write_line({"time": time, "epoch": epoch, "logs": _finite(logs or {})})
+                self._times.resize((count + 1,))
+                self._times[count] = time
+
+        self._together(write)
+        self._together(finish)
         self._finished.append(time)
 
     def mark_epoch(self, epoch: int, step: int) -> None:
         """Note that `epoch` ended when `step` batches had been seen."""
-        self._write_line({"epoch_end": epoch, "step": step})
+
+        def note() -> None:
+            if self._first:
+                self._write_line({"epoch_end": epoch, "step": step})
+
+        self._together(note)
 
     def take_back(self, count: int) -> None:
         """Keep the first `count` snapshots alone: the run has gone back to where it stood then."""
-        # One after another from the end: killed meanwhile, no hole is left.
-        while len(self._finished) > count:
-            self._times.resize((len(self._finished) - 1,))
-            self._finished.pop()
-        self._snapshots.resize((len(self._finished), self.layout.size))
+
+        def forget() -> None:
+            # One after another from the end: killed meanwhile, no hole is left.
+            for left in range(len(self._finished) - 1, count - 1, -1):
+                if self._first:
+                    self._times.resize((left,))
+                self._finished.pop()
+
+        def drop() -> None:
+            for column in self._mine:
+                self._array("snapshots", column).resize((len(self._finished), column.size))
+
+        self._together(forget)
+        self._together(drop)
+
+    def check_writers(self, values: Any) -> None:
+        """Refuse values of which these processes cannot write the pieces.
+
+        Raises:
+            ValueError: If other processes, or other shards, wrote the store.
+        """
+        tensors = self.layout.tensors(values)
+        if not shared(tensors) or columns_of(divided(tensors), self.layout) == self._columns:
+            return
+        raise ValueError(
+            f"path={str(self.path)!r} was written by other processes, or with weights sharded in another "
+            "way: this run cannot append to it. Trajectory.load reads it; give another store."
+        )
 
     def records(self) -> list[Record]:
         """Time, epoch and logs of each finished snapshot."""
@@ -236,10 +319,22 @@ class TrajectoryStore:
                 if isinstance(line, dict):
                     yield line
 
-    def _whole_file(self, array: str, chunk: str) -> None:
-        """Refuse a chunk that is missing or short before memory is taken for it."""
+    def _array(self, name: str, column: Column) -> Any:
+        """Array of what one process writes."""
+        return self._group[column.within(name)]
+
+    def _values(self, name: str, chunk: str, index: Any) -> Any:
+        """A snapshot of arrays."""
+        for column in self._columns:  # before memory is taken for them
+            self._whole_file(column.within(name), chunk, column.size)
+        return joined(
+            self.layout, ((c.pieces, np.asarray(self._array(name, c)[index])) for c in self._columns)
+        )
+
+    def _whole_file(self, array: str, chunk: str, size: int) -> None:
+        """Refuse a chunk that is missing or short."""
         path = self.path / array / chunk
-        least = self.layout.size * np.dtype(self.layout.dtype).itemsize
+        least = size * np.dtype(self.layout.dtype).itemsize
         if not path.is_file() or path.stat().st_size < least:
             raise ValueError(f"{array}/{chunk} is missing or cut off")
 
@@ -268,24 +363,25 @@ def load_trajectory(path: str | os.PathLike[str], window: int | None) -> Traject
     return trajectory
 
 
-def fill_from(trajectory: Trajectory, store: TrajectoryStore) -> None:
-    """Append the last stored snapshots to an empty trajectory, as many as its window holds."""
+def fill_from(trajectory: Trajectory, store: TrajectoryStore, like: Any = None) -> None:
+    """Append the last stored snapshots to an empty trajectory, as many as its window holds.
+
+    Args:
+        trajectory: to append to.
+        store: to read.
+        like: values that lie on the devices on which the snapshots are to lie. Defaults to None: on one.
+    """
+    layout = store.layout
+    shards = None if like is None else Shards.of(layout.tensors(like))
+
+    def placed(values: Any) -> Any:
+        return values if shards is None else layout.regroup(shards.place(layout.tensors(values)))
+
     values, time = store.origin()
-    trajectory.set_origin(values, time)
+    trajectory.set_origin(placed(values), time)
     count = len(store.times)
     for i in range(max(0, count - trajectory.window), count):
-        trajectory.append(store.read(i), float(store.times[i]))
-
-
-def _zarr() -> types.ModuleType:
-    try:
-        import zarr
-        import zarr.codecs
-    except ImportError as error:
-        raise ImportError(
-            "A store needs zarr, which is not installed: pip install 'keras-koopman[store]'."
-        ) from error
-    return zarr
+        trajectory.append(placed(store.read(i)), float(store.times[i]))
 
 
 def _damaged(path: Path, what: str, error: Exception) -> ValueError:
@@ -316,52 +412,3 @@ def _finite(logs: dict[str, Any]) -> dict[str, float]:
             if np.ndim(value) == 0 and math.isfinite(float(value)):
                 found[str(name)] = float(value)
     return found
-
-
-def _flat(layout: Layout, values: Any) -> NDArray[Any]:
-    """All numbers of a snapshot in one vector on the host."""
-    tensors = layout.tensors(values)
-    return np.concatenate([np.asarray(ops.convert_to_numpy(t), layout.dtype).reshape(-1) for t in tensors])
-
-
-def _values(layout: Layout, flat: NDArray[Any]) -> Any:
-    """A snapshot of arrays from one vector; the reverse of `_flat`."""
-    parts = itertools.accumulate((part.size for group in layout.groups for part in group.parts), initial=0)
-    starts = iter(list(parts)[:-1])
-    return layout.rebuild(
-        [
-            [
-                flat[s : s + part.size].reshape(part.shape)
-                for part, s in zip(group.parts, starts, strict=False)
-            ]
-            for group in layout.groups
-        ]
-    )
-
-
-def _plain(layout: Layout) -> dict[str, Any]:
-    return {
-        "kind": layout.kind,
-        "groups": [
-            {
-                "name": g.name,
-                "kind": g.kind,
-                "parts": [{"name": p.name, "shape": list(p.shape), "dtype": p.dtype} for p in g.parts],
-            }
-            for g in layout.groups
-        ],
-    }
-
-
-def _layout(plain: dict[str, Any]) -> Layout:
-    groups = tuple(
-        Group(
-            str(g["name"]),
-            tuple(
-                Part(str(p["name"]), tuple(int(s) for s in p["shape"]), str(p["dtype"])) for p in g["parts"]
-            ),
-            str(g["kind"]),
-        )
-        for g in plain["groups"]
-    )
-    return Layout(groups, str(plain["kind"]))

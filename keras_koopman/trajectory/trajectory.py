@@ -18,6 +18,8 @@ from ..backend import compiled, float64_allowed, to_host
 from ..linalg import difference_matrix
 from ..spectrum.decomposition import KoopmanDecomposition
 from .layout import Layout
+from .offload import FileRows, HostRows, OffloadedWindow
+from .shards import Shards
 from .view import TrajectoryView
 from .window import SnapshotWindow
 
@@ -25,15 +27,26 @@ Real = NDArray[np.float64]
 
 
 @functools.lru_cache(maxsize=64)
-def _packer(layout: Layout) -> Any:
+def _packer(layout: Layout, shards: Shards | None) -> Any:
     """Compiled: tensors and a reference to a row less that reference, and its sum."""
 
     @compiled(xla=False)
     def pack(tensors: list[Any], reference: Any) -> Any:
-        row = layout.pack(tensors) - reference
+        row = (layout.pack(tensors) if shards is None else shards.pack(layout, tensors)) - reference
         return row, ops.sum(row)
 
     return pack
+
+
+@functools.lru_cache(maxsize=64)
+def _unpacker(layout: Layout, shards: Shards) -> Any:
+    """Compiled: a row to tensors, each divided over the devices as it was handed in."""
+
+    @compiled(xla=False)
+    def unpack(row: Any) -> Any:
+        return shards.unpack(layout, row)
+
+    return unpack
 
 
 class _Mean:
@@ -57,15 +70,22 @@ class _Mean:
 class Trajectory:
     """The last snapshots of the weights, or of anything observed, and their Gram matrix.
 
-    Snapshots stay on the device on which they are handed in. Inner products are added up in float64, group
-    by group, and are computed when they are asked for. The oldest snapshot leaves when the window is full.
-    Memory grows with what is recorded: about one copy of the values for each snapshot in the window.
+    Snapshots stay on the device on which they are handed in, unless `keep` says otherwise. Inner products are
+    added up in float64, group by group, and are computed when they are asked for. The oldest snapshot leaves
+    when the window is full. Memory grows with what is recorded: about one copy of the values for each
+    snapshot in the window.
 
     Args:
         window: How many snapshots to keep, at least 2. Defaults to 64.
+        keep: Where to keep them: `"device"`; `"host"`, in the memory of the host; or a folder, in scratch
+            files that are removed with the trajectory. In the latter two cases products are taken on the
+            host as snapshots arrive, each of which reads the whole window once, and memory holds a few
+            snapshots. Defaults to `"device"`.
 
     Raises:
         ValueError: If `window` is below 2.
+        TypeError: If `keep` is something else.
+        FileNotFoundError: If `keep` is a folder that does not exist.
 
     Example:
     >>> import numpy as np
@@ -81,15 +101,22 @@ class Trajectory:
     array([0.9])
     """
 
-    def __init__(self, window: int = 64) -> None:
+    def __init__(self, window: int = 64, keep: str | os.PathLike[str] = "device") -> None:
         window = _checks.whole_number("window", window, least=1)
         if window == 1:
             raise ValueError(
                 "window=1 leaves no motion to see: a spectrum needs two snapshots or more. Raise it."
             )
-        self.window = window
+        if not isinstance(keep, str | os.PathLike):
+            raise TypeError(f"keep must be 'device', 'host' or a folder, got {keep!r}.")
+        if keep not in ("device", "host") and not os.path.isdir(keep):
+            raise FileNotFoundError(
+                f"keep={str(keep)!r} is no folder. Make it first, or pass 'device' or 'host'."
+            )
+        self.window, self.keep = window, keep
         self._layout: Layout | None = None
-        self._rows: SnapshotWindow | None = None
+        self._shards: Shards | None = None
+        self._rows: SnapshotWindow | OffloadedWindow | None = None
         self._pack: Any = None
         self._times: deque[float] = deque(maxlen=min(window, sys.maxsize))
         self._appended = 0  # those that have left the window too
@@ -328,26 +355,43 @@ class Trajectory:
         assert self._rows is not None
         with float64_allowed():
             self._rows.append(row)
+            if self._shards is not None and self._shards.several_processes:
+                # Now, while all processes are here: one of them may be the only one that asks.
+                self._rows.reference_products()
         self._times.append(time)
         self._appended += 1
 
     def _begin(self, values: Any) -> None:
         """Fix the layout, with `values` as reference and origin."""
         layout = Layout.of(values)
-        self._layout, self._pack = layout, _packer(layout.anonymous())
+        shards = Shards.of(layout.tensors(values))
+        if shards is not None and self.keep != "device":
+            raise ValueError(
+                f"keep={str(self.keep)!r}: values are divided over several devices, and stay there. "
+                "Pass keep='device', and lower window if memory is short."
+            )
+        self._layout, self._shards, self._pack = layout, shards, _packer(layout.anonymous(), shards)
         try:
             with float64_allowed():
                 reference = self._row(values, ops.zeros((1, 1), layout.dtype))
         except ValueError:
             self._layout = None
             raise
-        self._rows = SnapshotWindow(self.window, layout.blocks, reference, layout.dtype)
+        blocks = (layout if shards is None else shards.local(layout)).blocks
+        if self.keep == "device":
+            self._rows = SnapshotWindow(self.window, blocks, reference, layout.dtype, shards)
+        else:
+            rows = HostRows() if self.keep == "host" else FileRows(self.keep)
+            self._rows = OffloadedWindow(self.window, blocks, reference, layout.dtype, rows)
 
     def _row(self, values: Any, reference: Any) -> Any:
         """`values` less the reference, packed."""
         assert self._layout is not None
         with float64_allowed():
-            tensors = [ops.convert_to_tensor(t) for t in self._layout.tensors(values)]
+            tensors = self._layout.tensors(values)
+            if self._shards is not None:
+                tensors = self._shards.place(tensors)
+            tensors = [ops.convert_to_tensor(t) for t in tensors]
             row, total = self._pack(tensors, reference)
             total = to_host(total)
         if not np.isfinite(total):
@@ -362,7 +406,7 @@ class Trajectory:
         if self._layout is None or self._rows is None:
             return None
         with float64_allowed():
-            return self._layout.unpack(self._rows.origin_row())
+            return self._unpack(self._rows.origin_row())
 
     def _snapshots(self) -> TrajectoryView:
         return TrajectoryView(self, np.eye(len(self)), self.times)
@@ -404,4 +448,11 @@ class Trajectory:
         if self._rows is None or self._layout is None or not self._times:
             raise ValueError("there is no snapshot to combine. Append some first.")
         with float64_allowed():
-            return self._layout.unpack(self._rows.combine(coefficients))
+            return self._unpack(self._rows.combine(coefficients))
+
+    def _unpack(self, row: Any) -> Any:
+        """A row in the form in which values are handed in."""
+        assert self._layout is not None
+        if self._shards is None:
+            return self._layout.unpack(row)
+        return self._layout.regroup(_unpacker(self._layout.anonymous(), self._shards)(row))

@@ -56,7 +56,7 @@ def same_as_whole(path, kind, trajectory=None):
 def stored_bytes(path):
     """The numbers in a store as they stand there."""
     store = TrajectoryStore.open(path)
-    return [np.asarray(store._snapshots[i]).tobytes() for i in range(len(store.times))]
+    return [flat(store.read(i)).tobytes() for i in range(len(store.times))]
 
 
 def raising(epoch, hook="on_epoch_end", batch=None):

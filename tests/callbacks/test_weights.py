@@ -1,7 +1,5 @@
 """Weights put in place by a callback: what is refused, what is copied, what is recomputed."""
 
-import types
-
 import keras
 import numpy as np
 import pytest
@@ -9,7 +7,7 @@ import pytest
 import keras_koopman as kk
 from keras_koopman.callbacks.batch_norm import batch_normalizations, recompute_statistics
 from keras_koopman.callbacks.learning_rate import rate_of, schedule_of, set_rate
-from keras_koopman.callbacks.weights import check_trained, copies, first_moments, put
+from keras_koopman.callbacks.weights import copies, first_moments, put
 from tests.callbacks.tiny import X, Y, fit, flat, model_of, weights
 
 pytestmark = pytest.mark.contract
@@ -45,18 +43,6 @@ def test_first_moments(make, count):
     found = first_moments(model.optimizer)
     assert len(found) == count
     assert all("momentum" in v.path for v in found)
-
-
-def test_model_on_several_devices_is_refused(monkeypatch):
-    model = model_of()
-    if keras.backend.backend() == "tensorflow":
-        strategy = types.SimpleNamespace(num_replicas_in_sync=2)
-        monkeypatch.setattr(type(model), "distribute_strategy", strategy)
-    else:
-        monkeypatch.setattr(keras.distribution, "distribution", lambda: types.SimpleNamespace())
-    with pytest.raises(ValueError, match="Leaper puts weights in place, which is not done for a model under"):
-        check_trained("Leaper", model)
-    check_trained("Watcher", model, put_in_place=False)
 
 
 def test_statistics_are_those_of_all_inputs():

@@ -190,7 +190,7 @@ def empty_folder(path):
 
 
 def newer(path):
-    edit(path / "zarr.json", lambda d: d["attributes"].update(version=2))
+    edit(path / "zarr.json", lambda d: d["attributes"].update(version=3))
 
 
 def foreign(path):
@@ -243,7 +243,7 @@ def flip(file):
         (a_file, ValueError, "is damaged: it is no zarr group"),
         (empty_folder, ValueError, "is damaged: it is no zarr group"),
         (torn_description, ValueError, "is damaged: it is no zarr group"),
-        (newer, ValueError, "format version 2; this keras_koopman reads version 1. Update keras_koopman"),
+        (newer, ValueError, "format version 3; this keras_koopman reads versions 1 and 2. Update"),
         (foreign, ValueError, "is no trajectory of keras_koopman"),
         (no_layout, ValueError, "damaged: its description cannot be read"),
         (other_layout, ValueError, "6 numbers, the layout 7"),
