@@ -1,9 +1,10 @@
 """See, steer, shrink and certify a Keras training run with the Koopman operator."""
 
+import importlib
+from typing import TYPE_CHECKING, Any
+
 from . import (
     callbacks,
-    coresets,
-    depth,
     export,
     layers,
     losses,
@@ -12,14 +13,12 @@ from . import (
     optimizers,
     plotting,
     pruning,
-    reachability,
     relaxation,
     schedules,
     verdicts,
 )
 from .callbacks.restart_report import RestartAttempt, RestartReport
 from .callbacks.restarts import fit_with_restarts
-from .depth import estimate_depth
 from .optimizers.prune import prune
 from .spectrum import (
     DMDOperator,
@@ -30,6 +29,10 @@ from .spectrum import (
     spectrum_distance,
 )
 from .trajectory import Trajectory
+
+if TYPE_CHECKING:
+    from . import coresets, depth, reachability
+    from .depth import estimate_depth
 
 __version__ = "0.1.0"
 
@@ -62,3 +65,18 @@ __all__ = [
     "spectrum_distance",
     "verdicts",
 ]
+
+# Imported when they are first asked for: `import keras_koopman` is to cost next to nothing.
+_LATER = ("coresets", "depth", "reachability")
+
+
+def __getattr__(name: str) -> Any:
+    if name == "estimate_depth":
+        return importlib.import_module(".depth", __name__).estimate_depth
+    if name in _LATER:
+        return importlib.import_module(f".{name}", __name__)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

@@ -218,6 +218,7 @@ class RandomProjection:
 @compiled(xla=False)
 def _folded(rows: Any, signs: Any, turns: Any, row_signs: Any) -> Any:
     """The sum of rows, each turned by some places."""
+    signs, turns, row_signs = map(ops.convert_to_tensor, (signs, turns, row_signs))
     rows = ops.cast(rows, "float32") * signs * row_signs[:, None]
     buckets = ops.shape(signs)[0]
     places = ops.arange(buckets, dtype="int32")[None] + turns[:, None]

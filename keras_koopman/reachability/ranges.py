@@ -85,11 +85,9 @@ def output_range(
     Args:
         model: A Keras model.
         region: A `Box` or `Ball`, or a dict of them by input name. The fewer inputs vary the better: up to
-        about
-            ten for arbitrary regions, more for small ones.
+            about ten for arbitrary regions, more for small ones.
         function: of the output: an index into it, coefficients, or a callable made of `keras.ops`, of a
-        tensor
-            with a batch axis, that gives one number per input. Needed unless the output is one number.
+            tensor with a batch axis, that gives one number per input. Needed unless the output is one number.
         tol: how near the bounds must come. Defaults to 0.01.
         method: `"branch"`, `"nested"` or `"auto"`, which is `branch`. Defaults to `"auto"`.
         time_limit: seconds, or None. The first call for an architecture compiles, which counts. Defaults to

@@ -353,7 +353,7 @@ def test_tensors_too_long_to_be_ranked_are_named():
     assert found.skipped["a/kernel"] == (
         "it has 2,147,483,648 weights, more than the 2,147,483,647 that are ranked"
     )
-    blocks = plan(variables, (2, 2), None, (), None)
+    blocks = plan(variables, (1024, 1024), None, (), None)
     assert names(blocks) == ["a/kernel", "b/kernel"]
 
 

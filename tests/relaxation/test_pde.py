@@ -174,3 +174,12 @@ def test_flow_is_a_semigroup(first, second):
         once = numbers(equation.solve(u0, first + second))
         twice = numbers(equation.solve(equation.solve(u0, first), second))
         np.testing.assert_allclose(twice, once, atol=1e-9)
+
+
+@pytest.mark.parametrize("b", [2e-311, -5e-324, 1e-300])
+def test_nonlinearity_that_is_next_to_nothing(b):
+    field = np.cos(np.pi * np.linspace(0, 1, 33))[None]
+    plain = PhaseDiffusion(0.1, 0.0, 1.0, 1.0)
+    almost = PhaseDiffusion(0.1, b, 1.0, 1.0)
+    np.testing.assert_array_equal(almost.eigenfunctional(field, 1), plain.eigenfunctional(field, 1))
+    np.testing.assert_array_equal(almost.solve(field, 0.5), plain.solve(field, 0.5))

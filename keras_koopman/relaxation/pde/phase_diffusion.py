@@ -13,6 +13,9 @@ from .equation import Equation, normalised, series
 from .fields import NEUMANN_SHARE, neumann_mismatch, warn_of_mismatch
 from .transformed import finite_only, logarithm, where_carried
 
+# Below it b / a is held with few digits or none, and what it adds to a phase is nothing.
+NEGLIGIBLE = 1e-290
+
 
 class PhaseDiffusion(Equation):
     """`theta_t = omega + a theta_xx + b theta_x^2` on `[0, L]` with `theta_x = 0` at both ends.
@@ -53,6 +56,8 @@ class PhaseDiffusion(Equation):
         self.nonlinearity = _checks.real_number("nonlinearity", nonlinearity, -np.inf, np.inf)
         self.frequency = _checks.real_number("frequency", frequency, -np.inf, np.inf)
         super().__init__(self.diffusion, length)
+        if abs(self._steepness) < NEGLIGIBLE:
+            self.nonlinearity = 0.0
 
     def _check_boundary(self, u: Any) -> None:
         warn_of_mismatch(u, neumann_mismatch, NEUMANN_SHARE, "theta_x = 0 at both ends", type(self).__name__)
