@@ -148,7 +148,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 self.trajectory.append_mean(time)
             else:
                 self.trajectory.append(self._observe(), time)
-        except ValueError as error:
+        except (ValueError, OSError) as error:  # not finite, or no room for scratch files
             self._warn("snapshot", f"no snapshot at {self.unit} {time:g}: {error}")
             return False
         self._sampled = False

@@ -78,7 +78,12 @@ class FileRows:
     def append(self, row: Row) -> None:
         """Keep a row behind the last."""
         self._dtype = row.dtype
-        row.tofile(self._path(self._first + self._count))
+        path = self._path(self._first + self._count)
+        try:
+            row.tofile(path)
+        except OSError:
+            path.unlink(missing_ok=True)
+            raise
         self._count += 1
 
     def drop_first(self) -> None:
@@ -134,10 +139,8 @@ class OffloadedWindow:
     def append(self, row: Any) -> None:
         """Add `row`, a `(blocks, numbers)` tensor: a snapshot less the reference."""
         new = np.asarray(ops.convert_to_numpy(row), self._dtype).reshape(-1)
-        if len(self) == self.length:
-            self._rows.drop_first()
-            self._gram, self._cross = self._gram[:, 1:, 1:], self._cross[:, 1:]
-        known = len(self)
+        leaves = int(len(self) == self.length)
+        known = len(self) - leaves
         table = np.zeros((len(self._gram), known + 1))
         cross = np.zeros(len(self._gram))
         reference = self._flat_reference()
@@ -146,8 +149,11 @@ class OffloadedWindow:
             table[group, known] += part @ part
             cross[group] += part @ reference[start:stop].astype(np.float64)
             for i in range(known):
-                table[group, i] += part @ self._rows.read(i, start, stop).astype(np.float64)
-        self._rows.append(new)
+                table[group, i] += part @ self._rows.read(i + leaves, start, stop).astype(np.float64)
+        self._rows.append(new)  # if the disk refuses, nothing has changed
+        if leaves:
+            self._rows.drop_first()
+            self._gram, self._cross = self._gram[:, 1:, 1:], self._cross[:, 1:]
         grown = np.empty((len(self._gram), known + 1, known + 1))
         grown[:, :known, :known] = self._gram
         grown[:, known, :] = grown[:, :, known] = table

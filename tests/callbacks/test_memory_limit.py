@@ -8,22 +8,24 @@ import pytest
 
 import keras_koopman as kk
 from keras_koopman.callbacks import recorder as module
+from keras_koopman.trajectory import offload
 
 pytestmark = pytest.mark.contract
 WEIGHTS = 300 * 40 + 40
 
 
-def trained(limit, store=None, observables=None, make=kk.callbacks.TrajectoryRecorder, epochs=5):
+def trained(limit, store=None, observables=None, make=kk.callbacks.TrajectoryRecorder, epochs=5, window=4):
     """A recorder after a training, and what it warned of."""
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((300,)), keras.layers.Dense(40, name="dense")])
     model.compile("sgd", "mse")
-    recorder = make(window=4, memory_limit=limit, store=store, observables=observables)
+    recorder = make(window=window, memory_limit=limit, store=store, observables=observables)
     x = np.random.default_rng(0).normal(size=(16, 300)).astype("float32")
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("always")
         model.fit(x, x[:, :40], epochs=epochs, verbose=0, callbacks=[recorder])
-    return recorder, model, [str(w.message) for w in said if "memory_limit" in str(w.message)]
+    texts = [str(w.message) for w in said]
+    return recorder, model, [text for text in texts if "memory_limit" in text or "no snapshot" in text]
 
 
 @pytest.fixture(scope="module")
@@ -78,3 +80,25 @@ def test_too_little():
         trained(40_000, observables=lambda model: {"all": [w.value for w in model.trainable_weights]})
     with pytest.raises(ValueError, match="memory_limit must be"):
         kk.callbacks.TrajectoryRecorder(memory_limit="lots")
+
+
+def test_disk_that_is_full_for_a_while(tmp_path, monkeypatch):
+    """Snapshots are missing, and told once; the training and the window go on."""
+    pytest.importorskip("zarr")
+    whole, count = offload.FileRows.append, iter(range(99))
+
+    def append(rows, row):
+        if next(count) in (4, 5):
+            raise OSError("No space left on device")
+        whole(rows, row)
+
+    monkeypatch.setattr(offload.FileRows, "append", append)
+    recorder, _, said = trained(4 * 4 * WEIGHTS, store=tmp_path / "run.zarr", epochs=9)
+    assert "no snapshot at epoch 5: No space left on device" in said[1]
+    assert len(said) == 2
+    assert recorder.trajectory.times.tolist() == [4, 7, 8, 9]
+    assert recorder.trajectory.gram.shape == (4, 4)
+    whole_run, _, _ = trained(None, epochs=9, window=6)
+    kept = [0, 3, 4, 5]
+    expected = whole_run.trajectory.gram[np.ix_(kept, kept)]
+    np.testing.assert_allclose(recorder.trajectory.gram, expected, rtol=1e-5)
