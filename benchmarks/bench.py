@@ -101,6 +101,9 @@ def times_worse(name, now, before):
 
 def check(accept):
     """Compare with the baseline; the exit status says whether all is well."""
+    if not accept and not BASELINE.exists():
+        print("There is no benchmarks/baseline.json yet. On a quiet machine: bench.py check --accept")
+        return 1
     found = guarded({name: ran(REPORTS[name]) for name in dict.fromkeys(g[0] for g in GUARDED)})
     if accept:
         BASELINE.write_text(json.dumps(found, indent=1) + "\n")
