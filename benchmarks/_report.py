@@ -7,7 +7,7 @@ import platform
 import sys
 from pathlib import Path
 
-PACKAGES = ("keras-koopman", "keras", "tensorflow", "jax", "numpy", "scipy", "pydmd")
+PACKAGES = ("keras-koopman", "keras", "tensorflow", "jax", "torch", "numpy", "scipy", "pydmd")
 
 
 def processor() -> str:

@@ -35,7 +35,8 @@ REPORTS = {
     "endurance/store_faults": ["endurance/store_faults.py"],
     "endurance/memory": ["endurance/memory.py"],
     "endurance/memory_store": ["endurance/memory.py", "--store", "--window", "8", "--limit", "1.65GB"],
-    "gpu/operators": ["gpu/operators.py"],
+    "gpu/operators_jax": ["KERAS_BACKEND=jax", "gpu/operators.py"],
+    "gpu/operators_torch": ["KERAS_BACKEND=torch", "gpu/operators.py"],
 }
 TABLES = {"spectra/growth": ["spectra/growth.py"]}
 # Ratios that are guarded: the report, the way to the figure, and whether more is better.
@@ -71,7 +72,9 @@ def run(only):
             continue
         print(f"{name}: {' '.join(command)}", flush=True)
         line = ran(command)
-        if line is not None:
+        if name.startswith("gpu/") and not (line and line["figures"]["gpu"]):
+            print(f"{name}: there is no GPU here, so what is kept stays.")
+        elif line is not None:
             # Without the folders of this machine.
             line["command"] = "python benchmarks/" + " ".join(w for w in command if "=" not in w)
             path = RESULTS / f"{name}.json"

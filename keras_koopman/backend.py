@@ -46,7 +46,12 @@ def has_own_memory() -> bool:
 
 def precision(value: Any) -> str:
     """Name of the dtype of an array, a tensor or a variable: `"float32"`."""
-    return str(keras.backend.standardize_dtype(value.dtype))
+    return _name_of_dtype(value.dtype)
+
+
+@functools.lru_cache(maxsize=256)
+def _name_of_dtype(dtype: Any) -> str:
+    return str(keras.backend.standardize_dtype(dtype))
 
 
 def read(variable: Any) -> Any:
@@ -75,15 +80,46 @@ def float64_allowed() -> Iterator[None]:
         yield
 
 
-def compiled(function: F | None = None, *, xla: bool = True) -> Any:
+@contextlib.contextmanager
+def exact_float32() -> Iterator[None]:
+    """Within it float32 is multiplied as float32; a GPU would round it to TF32, which has three digits."""
+    if engine() == "jax":
+        import jax
+
+        with jax.default_matmul_precision("highest"):
+            yield
+        return
+    before: Any
+    exact: Any
+    change: Callable[[Any], None]
+    if engine() == "torch":
+        import torch
+
+        before, exact = torch.get_float32_matmul_precision(), "highest"
+        change = torch.set_float32_matmul_precision
+    else:
+        from tensorflow.config import experimental as config
+
+        before, exact = config.tensor_float_32_execution_enabled(), False
+        change = config.enable_tensor_float_32_execution
+    change(exact)
+    try:
+        yield
+    finally:
+        change(before)
+
+
+def compiled(function: F | None = None, *, xla: bool = True, exact: bool = True) -> Any:
     """Compile a function of tensors when it is first called, with float64 allowed.
 
     Args:
         function: takes and returns tensors, or lists or tuples of them; no keyword arguments.
         xla: compile with XLA on TensorFlow too. JAX always does; torch runs eagerly without gradients.
+        exact: multiply float32 as float32, whatever the engine's precision of products is.
     """
     if function is None:
-        return functools.partial(compiled, xla=xla)
+        return functools.partial(compiled, xla=xla, exact=exact)
+    precision_of_products = exact_float32 if exact else contextlib.nullcontext
 
     @functools.cache
     def build(name: str) -> Any:
@@ -104,10 +140,19 @@ def compiled(function: F | None = None, *, xla: bool = True) -> Any:
 
     @functools.wraps(function)
     def call(*args: Any) -> Any:
-        with float64_allowed():
+        with float64_allowed(), precision_of_products():
             return build(engine())(*args)
 
     return call
+
+
+def exact_matmul(a: Any, b: Any) -> Any:
+    """A product of float32 or float64 matrices without TF32, also within a step that others compile."""
+    if engine() == "tensorflow" and has_own_memory() and precision(a) == "float32":
+        # TensorFlow has a switch for all products of a program, and none for one.
+        return ops.cast(ops.cast(a, "float64") @ ops.cast(b, "float64"), "float32")
+    with exact_float32():
+        return a @ b  # not ops.matmul, which takes float32 for float64 on torch, or the other way round
 
 
 def ordered_bits(values: Any) -> Any:
@@ -177,7 +222,7 @@ def concrete_number(variable: keras.Variable) -> int | None:
 
             with tf.init_scope():
                 return int(keras.ops.convert_to_numpy(variable))
-        return int(np.asarray(variable._value))
+        return int(keras.ops.convert_to_numpy(variable._value))
     except Exception:
         return None
 

@@ -106,13 +106,13 @@ def trajectory_figures(numbers, window, bandwidth):
     trajectory = kk.Trajectory(window=window)
     for _ in range(2 * window):
         trajectory.append(following())
-    trajectory.gram  # noqa: B018
+    trajectory.displacements  # noqa: B018
     times = []
     for _ in range(window):  # whole turns of the chunks, their joining counted
         values = settle(following())
         begin = time.perf_counter()
         trajectory.append(values)
-        trajectory.gram  # noqa: B018
+        trajectory.displacements  # noqa: B018
         times.append(time.perf_counter() - begin)
     # The new snapshot is read and written, the window read.
     append, moved = float(np.mean(times)), FLOAT * numbers * (window + 2)
@@ -133,15 +133,26 @@ def trajectory_figures(numbers, window, bandwidth):
     }
 
 
+def gram_error(numbers=10**6, window=16):
+    """Largest error of a product of two snapshots, as a share of their lengths, against float64."""
+    snapshots = np.cumsum(np.random.default_rng(0).normal(size=(window, numbers)), axis=0, dtype="float32")
+    trajectory = kk.Trajectory(window=window)
+    for snapshot in snapshots:
+        trajectory.append(ops.convert_to_tensor(snapshot))
+    exact = snapshots.astype("float64") @ snapshots.astype("float64").T
+    lengths = np.sqrt(np.diag(exact))
+    return float(np.max(np.abs(trajectory.gram - exact) / np.outer(lengths, lengths)))
+
+
 def fits(models, x, y, batch, rounds):
     """Median ratio of each model's epoch to the first one's, in turns."""
     times = {name: [] for name in models}
-    for number in range(rounds + 2):
+    for number in range(rounds + 1):
         for name in np.roll(list(models), number):
             model, callbacks = models[name]
             begin = time.perf_counter()
             model.fit(x, y, batch_size=batch, epochs=1, verbose=0, shuffle=False, callbacks=callbacks)
-            if number >= 2:
+            if number:
                 times[name].append(time.perf_counter() - begin)
     bare = np.array(next(iter(times.values())))
     ratios = {name: float(np.median(np.array(t) / bare)) for name, t in times.items()}
@@ -163,7 +174,7 @@ def sobolev_step(size, rounds):
     return fits(models, x, y, 32, rounds)
 
 
-def transformer(width, depth, vocabulary=1024, length=64):
+def transformer(width, depth, vocabulary=1024, length=256):
     """A small language model of about `12 depth width^2` weights."""
     keras.utils.set_random_seed(0)
     tokens = keras.Input((length,), dtype="int32")
@@ -176,6 +187,31 @@ def transformer(width, depth, vocabulary=1024, length=64):
     return keras.Model(tokens, layers.Dense(vocabulary)(x))
 
 
+def recorder(window):
+    """One that records each step."""
+    return kk.callbacks.TrajectoryRecorder(window=window, record_freq=1, average=False)
+
+
+class Products(keras.callbacks.Callback):
+    """Asks for the products after each step, as a monitor that looks at each does."""
+
+    def __init__(self, recorder):
+        super().__init__()
+        self.recorder = recorder
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Take the products."""
+        self.recorder.trajectory.displacements  # noqa: B018
+
+
+class Touch(keras.callbacks.Callback):
+    """Does what any callback that reads weights at each step does: on JAX Keras copies its state then."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Read the weights."""
+        return [variable.value for variable in self.model.trainable_variables]
+
+
 def training_figures(width, depth, steps, batch, rounds, window):
     """Ratios of a transformer's step with a recorder at each step, and with a pruning optimizer."""
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
@@ -185,17 +221,19 @@ def training_figures(width, depth, steps, batch, rounds, window):
         model.compile(optimizer, loss)
         return model, callbacks
 
-    ramp = kk.schedules.PolynomialSparsity(0.0, 0.9, 0, 10 * steps * rounds)
-    recorder = kk.callbacks.TrajectoryRecorder(window=window, record_freq=1, average=False)
+    ramp = kk.schedules.PolynomialSparsity(0.0, 0.9, 0, steps * (rounds + 1))
     models = {
         "bare": made("adam"),
         "control": made("adam"),
         "pruning": made(kk.optimizers.PruningOptimizer("adam", ramp)),
-        "recorder": made("adam", [recorder]),
+        "weights_read": made("adam", [Touch()]),
+        "recorder": made("adam", [recorder(window)]),
+        "recorder_and_products": made("adam", [found := recorder(window), Products(found)]),
     }
-    tokens = np.random.default_rng(0).integers(0, 1024, (steps * batch, 65))
+    tokens = np.random.default_rng(0).integers(0, 1024, (steps * batch, 257))
     found = fits(models, tokens[:, :-1], tokens[:, 1:], batch, rounds)
-    return {**found, "weights": models["bare"][0].count_params()}
+    tokens_a_step = batch * 256
+    return {**found, "weights": models["bare"][0].count_params(), "tokens_a_step": tokens_a_step}
 
 
 def main():
@@ -207,13 +245,16 @@ def main():
     parser.add_argument("--width", type=int, default=1024 if gpu else 64, help="of the transformer")
     parser.add_argument("--depth", type=int, default=8 if gpu else 2)
     parser.add_argument("--size", type=int, default=256 if gpu else 32, help="of the images")
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--batch", type=int, default=32 if gpu else 2, help="sequences of 256 tokens")
+    parser.add_argument("--rounds", type=int, default=4)
     arguments = parser.parse_args()
     if not gpu:
         print(f"No GPU for {engine()}: this runs on {name}, and its figures are not those of a GPU.")
     bandwidth = copy_bandwidth(25 * 10**7 if gpu else 25 * 10**6)
+    print(f"copy: {bandwidth / 1e9:.0f} GB/s", file=sys.stderr)
     found = trajectory_figures(arguments.numbers, arguments.window, bandwidth)
-    steps = training_figures(arguments.width, arguments.depth, 20, 16, arguments.rounds, 8)
+    print(found, file=sys.stderr)
+    steps = training_figures(arguments.width, arguments.depth, 10, arguments.batch, arguments.rounds, 8)
     goals = {}
     if gpu:
         goals = {
@@ -228,6 +269,7 @@ def main():
             "device": name,
             "gpu": gpu,
             "copy_gb_per_s": bandwidth / 1e9,
+            "gram_error": gram_error(),
             **found,
             "sobolev_step": sobolev_step(arguments.size, arguments.rounds),
             "transformer_step": steps,

@@ -156,7 +156,7 @@ class GuardLoss:
 def _loss_of(model: keras.Model) -> Any:
     """Compiled: the loss of one batch as a function of all variables."""
 
-    @compiled(xla=False)
+    @compiled(xla=False, exact=False)
     def loss_of(trainable: list[Any], non_trainable: list[Any], batch: list[Any]) -> Any:
         x, y, weight = [*batch, None][:3]
         predicted, _, penalties = model.stateless_call(

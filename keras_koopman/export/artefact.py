@@ -5,7 +5,6 @@ All take flat lists of arrays in host memory and give such lists back, so that t
 
 from __future__ import annotations
 
-import contextlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -72,25 +71,9 @@ def output_names(model: Any, signature: Signature) -> list[str]:
     return [f"output_{i}" for i in range(len(keras.tree.flatten(outputs)))]
 
 
-@contextlib.contextmanager
-def exact_float32() -> Iterator[None]:
-    """Within it TensorFlow multiplies float32 as float32; on a GPU it would round them to TF32."""
-    if engine() != "tensorflow":
-        yield
-        return
-    from tensorflow.config import experimental as config
-
-    before = config.tensor_float_32_execution_enabled()
-    config.enable_tensor_float_32_execution(False)
-    try:
-        yield
-    finally:
-        config.enable_tensor_float_32_execution(before)
-
-
 def _call_of(model: Any) -> Callable[..., Any]:
     if engine() != "jax":
-        return compiled(lambda *args: model(*args, training=False), xla=False)  # type: ignore[no-any-return]
+        return compiled(lambda *args: model(*args, training=False), xla=False, exact=False)  # type: ignore[no-any-return]
     import jax
 
     variables = model.variables

@@ -9,7 +9,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from .artefact import Loaded, exact_float32, in_memory, output_names, reloaded
+from ..backend import exact_float32
+from .artefact import Loaded, in_memory, output_names, reloaded
 from .drafts import drafts, move
 from .formats import chosen, place_of
 from .inputs import Array, Signature, checked, made_up, signature_of

@@ -16,6 +16,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from ..backend import exact_matmul
+
 Array = NDArray[np.float64]
 
 # Up to this length the product with the matrix is as quick as the engine's FFT, and needs no complex numbers.
@@ -82,8 +84,7 @@ def _transform_last(values: Any, boundary: str) -> Any:
     size = values.shape[-1]
     dtype = keras.backend.standardize_dtype(values.dtype)
     if size <= LONGEST_MATRIX:
-        # Not ops.matmul, which computes in float32 on torch.
-        return values @ _constant(matrix(size, boundary).T, dtype)
+        return exact_matmul(values, _constant(matrix(size, boundary).T, dtype))
     return (_mirror_fft if boundary == "mirror" else _periodic_fft)(values, size, dtype)
 
 

@@ -11,6 +11,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from .. import _checks
+from ..backend import exact_matmul
 from ..harmonics import transform as waves
 from ..harmonics.grid import BOUNDARIES
 from ..harmonics.quadrature import cell_volumes
@@ -97,7 +98,7 @@ class ScatteredSobolev(SpectralLoss):
             )
         if len(error.shape) > 2:
             error = ops.moveaxis(error, 1, -1)
-        squares = ops.square(ops.matmul(error, self._rows))
+        squares = ops.square(exact_matmul(error, ops.convert_to_tensor(self._rows, self.dtype)))
         # The mean over all axes is that over the channels but for the number of modes.
         return ops.mean(squares, axis=tuple(range(1, len(squares.shape)))) * self._rows.shape[1]
 

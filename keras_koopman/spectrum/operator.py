@@ -7,7 +7,16 @@ import numpy as np
 from keras import ops
 
 from .. import _checks
-from ..backend import compiled, complex_like, engine, float64_allowed, greater_of, precision, to_host
+from ..backend import (
+    compiled,
+    complex_like,
+    engine,
+    exact_float32,
+    float64_allowed,
+    greater_of,
+    precision,
+    to_host,
+)
 from ..linalg import factor_gram, gram_floor, hard_threshold
 from .decompose import as_matrix, check_gram, check_motion, check_options
 from .jacobi import jacobi_eigh
@@ -135,7 +144,8 @@ def dmd_operator(
             "Give it in the input_signature, or pass a number as rank."
         )
     if _is_symbolic(matrix):
-        return plan(ops.convert_to_tensor(matrix), symbolic=True)
+        with exact_float32():
+            return plan(ops.convert_to_tensor(matrix), symbolic=True)
     with float64_allowed():
         results = _compiled(plan)(ops.convert_to_tensor(matrix))
         gram = to_host(results[-1])

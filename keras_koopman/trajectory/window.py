@@ -18,7 +18,7 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from ..backend import compiled, engine, float64_allowed, segment_sum, to_host
+from ..backend import compiled, engine, float64_allowed, has_own_memory, segment_sum, to_host
 
 if TYPE_CHECKING:
     from .shards import Shards
@@ -33,6 +33,8 @@ SMALL = 2**16
 # Products of float32 numbers, summed within a block, miss by less than this share of |u||v|.
 # Not so where all blocks round alike, as with weights that are all 0 or +-c: 1e-6 was seen.
 ERROR = {"float32": 1e-8, "float64": 1e-15}
+# A group's sum is taken in up to so many parts: on a GPU thousands of threads would wait for one number.
+LANES = 256
 # In a group of fewer blocks than this, rounding averages out less.
 MANY_BLOCKS = 300
 ROUNDING = 6e-8
@@ -51,10 +53,21 @@ class Kernels(NamedTuple):
 @functools.lru_cache(maxsize=64)
 def kernels(blocks: tuple[int, ...], dtype: str, shards: Shards | None = None) -> Kernels:
     """Products for groups of so many blocks (on each device), rounded to `dtype` within a block."""
-    group_of_block = np.repeat(np.arange(len(blocks)), blocks).astype(np.int32)
+    group_of_block = np.repeat(np.arange(len(blocks)), blocks)
+    lanes = int(np.clip(len(group_of_block) // (16 * len(blocks)), 1, LANES))
+    part = (group_of_block * lanes + np.arange(len(group_of_block)) % lanes).astype(np.int32)
+
+    stops = np.cumsum(blocks)
+    scatter_is_slow = engine() == "jax" and has_own_memory()
 
     def by_group(sums: Any) -> Any:
-        return segment_sum(ops.cast(sums, "float64"), group_of_block, len(blocks))
+        if scatter_is_slow:
+            begins = (0, *stops[:-1])
+            slices = (ops.cast(sums[a:b], "float64") for a, b in zip(begins, stops, strict=True))
+            return ops.stack([ops.sum(one, axis=0) for one in slices])
+        parts = segment_sum(ops.cast(sums, "float64"), part, len(blocks) * lanes)
+        rest = [-1] * (len(sums.shape) - 1)  # TensorFlow may not know the size
+        return ops.sum(ops.reshape(parts, (len(blocks), lanes, *rest)), axis=1)
 
     def chunk_row(chunk: Any, row: Any) -> Any:
         column = ops.cast(row, dtype)[:, :, None]

@@ -39,8 +39,9 @@ def test_room_enough(whole):
     np.testing.assert_array_equal(recorder.trajectory.gram, whole.gram)
 
 
-def test_spills_beside_the_store(tmp_path, whole):
+def test_spills_beside_the_store(tmp_path, whole, monkeypatch):
     pytest.importorskip("zarr")
+    monkeypatch.setattr(module, "has_own_memory", lambda: False)
     recorder, model, said = trained(4 * 4 * WEIGHTS, store=tmp_path / "new" / "run.zarr")
     assert len(said) == 1
     assert "scratch files beside the store" in said[0]
@@ -85,6 +86,7 @@ def test_too_little():
 def test_disk_that_is_full_for_a_while(tmp_path, monkeypatch):
     """Snapshots are missing, and told once; the training and the window go on."""
     pytest.importorskip("zarr")
+    monkeypatch.setattr(module, "has_own_memory", lambda: False)
     whole, count = offload.FileRows.append, iter(range(99))
 
     def append(rows, row):

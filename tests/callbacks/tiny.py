@@ -2,6 +2,7 @@
 
 import keras
 import numpy as np
+import pytest
 
 BATCH = 4
 X = np.random.default_rng(0).normal(size=(24, 3)).astype("float32")
@@ -50,8 +51,7 @@ def snapshots(trajectory):
 
 def dataset(counted):
     """The batches as a tf.data.Dataset whose size is known, or not."""
-    import tensorflow as tf
-
+    tf = pytest.importorskip("tensorflow")
     data = tf.data.Dataset.from_tensor_slices((X, Y)).batch(BATCH)
     return data if counted else data.filter(lambda *_: True)
 

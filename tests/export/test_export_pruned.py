@@ -9,7 +9,6 @@ import numpy as np
 import pytest
 
 from keras_koopman.export import export_pruned
-from keras_koopman.export.artefact import exact_float32
 from keras_koopman.export.formats import FORMATS
 from tests.export.models import IDS, MODELS, OnDict, X, called, pruned
 
@@ -370,15 +369,6 @@ def test_precision_is_that_of_the_coarsest_layer():
     for count, want in ((1, "float32"), (2, "bfloat16"), (3, "bfloat16")):
         nested = keras.Sequential([keras.Input((4,)), *layers[:count]])
         assert module._precision(keras.Sequential([keras.Input((4,)), nested])) == want
-
-
-def test_tf32_is_off_only_while_outputs_are_compared():
-    from tensorflow.config import experimental as config
-
-    before = config.tensor_float_32_execution_enabled()
-    with exact_float32():
-        assert not config.tensor_float_32_execution_enabled()
-    assert config.tensor_float_32_execution_enabled() == before
 
 
 # The report.

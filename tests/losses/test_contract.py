@@ -10,6 +10,7 @@ from keras import ops
 
 from keras_koopman.losses import MultiscaleSobolev, NegativeSobolev, ScatteredSobolev, Sobolev
 
+host = ops.convert_to_numpy
 pytestmark = pytest.mark.contract
 
 POINTS = 12
@@ -84,13 +85,15 @@ def test_reductions(make, reduction):
     each, weight = values(make), np.array([0.0, 1, 2, 3, 4, 5], "float32")
     loss = make(reduction=reduction)
     whole = {"sum": np.sum}.get(reduction, np.mean)
-    np.testing.assert_allclose(loss(TRUE, PREDICTED), whole(each), rtol=1e-5)
+    np.testing.assert_allclose(host(loss(TRUE, PREDICTED)), whole(each), rtol=1e-5)
     weighted = whole(each * weight) / (weight.mean() if reduction == "mean_with_sample_weight" else 1)
-    np.testing.assert_allclose(loss(TRUE, PREDICTED, sample_weight=weight), weighted, rtol=1e-5)
+    np.testing.assert_allclose(host(loss(TRUE, PREDICTED, sample_weight=weight)), weighted, rtol=1e-5)
     # The same weights, one for each point.
     by_point = np.repeat(weight[:, None], POINTS, axis=1)
-    np.testing.assert_allclose(loss(TRUE, PREDICTED, sample_weight=by_point), weighted, rtol=1e-5)
-    np.testing.assert_allclose(loss(TRUE, PREDICTED, sample_weight=weight[:, None]), weighted, rtol=1e-5)
+    np.testing.assert_allclose(host(loss(TRUE, PREDICTED, sample_weight=by_point)), weighted, rtol=1e-5)
+    np.testing.assert_allclose(
+        host(loss(TRUE, PREDICTED, sample_weight=weight[:, None])), weighted, rtol=1e-5
+    )
 
 
 def test_points_without_weight_are_not_looked_at(make):
@@ -177,7 +180,7 @@ def test_shapes_that_differ(make):
 
 def test_last_axis_of_size_one_may_be_missing(make):
     found = make()(TRUE, PREDICTED[..., None])
-    np.testing.assert_allclose(found, make()(TRUE, PREDICTED), rtol=1e-6)
+    np.testing.assert_allclose(host(found), host(make()(TRUE, PREDICTED)), rtol=1e-6)
 
 
 def test_target_that_is_not_finite(make):

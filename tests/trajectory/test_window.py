@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import keras_koopman as kk
+from keras_koopman.trajectory import window as module
 from tests.trajectory.rows import exact, host, record, same, walk
 
 contract = pytest.mark.contract
@@ -97,6 +98,18 @@ def test_rounding_of_long_rows(kind, n):
     kept = exact(rows[1:])
     same(found.gram, kept, tolerance=BOUND)
     same(found.gram_of("a") + kept - exact(rows[1:, : n // 3]), kept, tolerance=BOUND)
+
+
+@contract
+@pytest.mark.parametrize("on_gpu", [False, True])
+@pytest.mark.parametrize("blocks", [(5,), (700, 1, 0, 3), (300, 300)])
+def test_sums_by_group(blocks, on_gpu, monkeypatch):
+    """Of a few blocks, of many, and as they are taken where scattering is slow."""
+    monkeypatch.setattr(module, "has_own_memory", lambda: on_gpu)
+    a, b = np.random.default_rng(0).normal(size=(2, sum(blocks), 12)).astype("float32")
+    found = module.kernels.__wrapped__(blocks, "float64").rows(*map(keras.ops.convert_to_tensor, (a, b)))
+    products = np.split((a.astype("float64") * b).sum(axis=1), np.cumsum(blocks)[:-1])
+    np.testing.assert_allclose(host(found), [one.sum() for one in products], rtol=1e-12)
 
 
 @contract

@@ -1,0 +1,77 @@
+"""What is exact on a GPU too; here the requests for it are looked at."""
+
+import keras
+import numpy as np
+import pytest
+from keras import ops
+
+import keras_koopman as kk
+from keras_koopman import backend
+
+pytestmark = pytest.mark.contract
+engine = keras.backend.backend()
+
+
+def precision_of_products():
+    """The engine's own word for how float32 is multiplied."""
+    if engine == "jax":
+        import jax
+
+        return jax.config.jax_default_matmul_precision
+    if engine == "torch":
+        import torch
+
+        return torch.get_float32_matmul_precision()
+    from tensorflow.config import experimental as config
+
+    return config.tensor_float_32_execution_enabled()
+
+
+def test_float32_is_multiplied_as_float32_only_within():
+    before = precision_of_products()
+    with backend.exact_float32():
+        assert precision_of_products() == {"tensorflow": False}.get(engine, "highest")
+    assert precision_of_products() == before
+
+
+def test_it_is_so_again_after_an_error():
+    before = precision_of_products()
+    with pytest.raises(KeyError), backend.exact_float32():
+        raise KeyError
+    assert precision_of_products() == before
+
+
+@pytest.mark.parametrize("exact", [True, False])
+def test_compiled_functions(exact):
+    seen = []
+
+    @backend.compiled(exact=exact)
+    def product(a, b):
+        seen.append(precision_of_products())
+        return a @ b
+
+    before = precision_of_products()
+    a = ops.convert_to_tensor(np.eye(2, dtype="float32"))
+    np.testing.assert_array_equal(ops.convert_to_numpy(product(a, a)), np.eye(2))
+    assert seen == [{"tensorflow": False}.get(engine, "highest") if exact else before]
+
+
+@pytest.mark.skipif(engine != "jax", reason="only JAX writes the precision into its programs")
+@pytest.mark.parametrize("work", ["grid", "scattered", "dmd_operator"])
+def test_programs_of_a_users_own_step_ask_for_it(work):
+    import jax
+
+    points = np.arange(12) / 12
+    values = np.random.default_rng(0).normal(size=(6, 12)).astype("float32")
+    call = {
+        "grid": lambda v: kk.losses.NegativeSobolev(boundary="mirror")(v, 0 * v),
+        "scattered": lambda v: kk.losses.ScatteredSobolev(points, modes=4)(v, 0 * v),
+        "dmd_operator": lambda v: kk.dmd_operator(v, eigenvalues=False),
+    }[work]
+    program = str(jax.make_jaxpr(call)(values))
+    assert program.count("dot_general") > 0
+    assert program.count("Precision.HIGHEST") == 2 * program.count("dot_general")  # for each factor
+
+
+def test_number_of_a_variable():
+    assert backend.concrete_number(keras.Variable(7, dtype="int32", trainable=False)) == 7
