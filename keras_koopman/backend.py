@@ -54,6 +54,12 @@ def _name_of_dtype(dtype: Any) -> str:
     return str(keras.backend.standardize_dtype(dtype))
 
 
+def as_tensor(values: Any) -> Any:
+    """A tensor in the precision of an array: on torch Keras makes float32 of float64 unless it is told."""
+    told = engine() == "torch" and isinstance(values, np.ndarray)
+    return keras.ops.convert_to_tensor(values, precision(values) if told else None)
+
+
 def read(variable: Any) -> Any:
     """What a variable holds now. `ops.convert_to_tensor` leaves it unread on TensorFlow."""
     if engine() == "tensorflow":
@@ -153,6 +159,15 @@ def exact_matmul(a: Any, b: Any) -> Any:
         return ops.cast(ops.cast(a, "float64") @ ops.cast(b, "float64"), "float32")
     with exact_float32():
         return a @ b  # not ops.matmul, which takes float32 for float64 on torch, or the other way round
+
+
+def mean(values: Any, axis: tuple[int, ...] | int) -> Any:
+    """The mean in the precision of the values: Keras's own takes float32 for float64 on torch."""
+    if engine() != "torch":
+        return ops.mean(values, axis=axis)
+    import torch
+
+    return torch.mean(values, dim=axis)
 
 
 def ordered_bits(values: Any) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
+from ..backend import mean
 from .basis import Basis
 from .field import Field, Values, is_float
 from .tableau import Tableau
@@ -70,7 +71,7 @@ def _through(
         error = _moved(ops.zeros_like(state), differences, slopes, scale)
         allowed = atol + rtol * ops.maximum(ops.abs(state), ops.abs(new))
         ratio = ops.cast(ops.square(error / allowed), "float32")
-        size = ops.max(ops.sqrt(ops.mean(ratio, axis=samples) if samples else ratio))
+        size = ops.max(ops.sqrt(mean(ratio, axis=samples) if samples else ratio))
         taken = size <= 1.0
         factor = ops.clip(SAFETY * ops.power(ops.maximum(size, 1e-10), exponent), LEAST, MOST)
         factor = ops.where(ops.isfinite(size), factor, LEAST)  # a step that overflows is too long

@@ -7,6 +7,7 @@ from typing import Any
 
 from keras import ops
 
+from ..backend import mean
 from ..harmonics.grid import Grid, mean_squares
 from .spectral_loss import SpectralLoss
 
@@ -35,7 +36,7 @@ class GridLoss(SpectralLoss):
         squares, k_squared = mean_squares(error, self.grid)
         # The mean over all axes is that over the channels but for the number of points.
         weighted = ops.multiply(squares, self.weights(k_squared) * k_squared.size)
-        return ops.mean(weighted, axis=tuple(range(1, len(squares.shape))))
+        return mean(weighted, axis=tuple(range(1, len(squares.shape))))
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""

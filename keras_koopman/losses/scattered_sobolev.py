@@ -11,7 +11,7 @@ from keras import ops
 from numpy.typing import ArrayLike
 
 from .. import _checks
-from ..backend import exact_matmul
+from ..backend import exact_matmul, mean
 from ..harmonics import transform as waves
 from ..harmonics.grid import BOUNDARIES
 from ..harmonics.quadrature import cell_volumes
@@ -100,7 +100,7 @@ class ScatteredSobolev(SpectralLoss):
             error = ops.moveaxis(error, 1, -1)
         squares = ops.square(exact_matmul(error, ops.convert_to_tensor(self._rows, self.dtype)))
         # The mean over all axes is that over the channels but for the number of modes.
-        return ops.mean(squares, axis=tuple(range(1, len(squares.shape)))) * self._rows.shape[1]
+        return mean(squares, axis=tuple(range(1, len(squares.shape)))) * self._rows.shape[1]
 
     def get_config(self) -> dict[str, Any]:
         """Arguments of the constructor."""

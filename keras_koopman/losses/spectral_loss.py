@@ -8,6 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from ..backend import as_tensor
 from ..harmonics import targets
 
 
@@ -55,7 +56,7 @@ class SpectralLoss(keras.losses.Loss, abc.ABC):
         """
         mask = targets.keras_mask(y_pred)
         targets.refuse_nan("y_true", y_true)
-        y_true, y_pred = targets.same_shape(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        y_true, y_pred = targets.same_shape(as_tensor(y_true), as_tensor(y_pred))
         if sample_weight is not None:
             sample_weight = ops.convert_to_tensor(sample_weight)
         root = None

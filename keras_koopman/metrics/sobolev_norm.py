@@ -9,6 +9,7 @@ import numpy as np
 from keras import ops
 
 from .. import _checks
+from ..backend import as_tensor, mean
 from ..harmonics import targets
 from ..harmonics.grid import Axes, Grid, Spacing, mean_squares
 
@@ -71,13 +72,13 @@ class SobolevNorm(keras.metrics.Metric):
             sample_weight: One weight a sample. Defaults to None.
         """
         targets.refuse_nan("y_true", y_true)
-        y_true, y_pred = targets.same_shape(ops.convert_to_tensor(y_true), ops.convert_to_tensor(y_pred))
+        y_true, y_pred = targets.same_shape(as_tensor(y_true), as_tensor(y_pred))
         dtype = targets.working_dtype(self.dtype)
         if not (targets.is_complex(y_true) or targets.is_complex(y_pred)):
             y_true, y_pred = ops.cast(y_true, dtype), ops.cast(y_pred, dtype)
         squares, k_squared = mean_squares(y_pred - y_true, self.grid)
         weights = (1 + k_squared / self.knee**2) ** self.order * k_squared.size
-        norms = ops.mean(
+        norms = mean(
             ops.multiply(ops.cast(squares, dtype), weights.astype(dtype)),
             axis=tuple(range(1, len(squares.shape))),
         )

@@ -22,11 +22,11 @@ class Box:
     """All inputs between two corners.
 
     Args:
-        low: lower corner, of the shape of one input without the batch, or one number for all.
-        high: upper corner.
+        low: lower corner, of the shape of one input without the batch, or one number for all; with `free`
+            also one number for each input that varies, in the order of `free`.
+        high: upper corner, likewise.
         free: which inputs vary: a mask of the input's shape, or a list of indices (tuples, or numbers into
-        the
-            flat input). The others keep the value of `base`. Defaults to all.
+            the flat input). The others keep the value of `base`. Defaults to all.
         base: an input; needed with `free`.
 
     Raises:
@@ -74,9 +74,17 @@ class Box:
 
     def part(self, name: str, shape: tuple[int, ...]) -> _Part:
         """The region in flat numbers, for an input of this shape."""
-        low, high = (_shaped(f"{w} of {name}", v, shape) for w, v in (("low", self.low), ("high", self.high)))
-        base = low if self.base is None else _shaped(f"base of {name}", self.base, shape)
-        return _Part(low, high, base, _free_mask(self.free, shape), None)
+        corners = {"low": self.low, "high": self.high}
+        base = None if self.base is None else _shaped(f"base of {name}", self.base, shape)
+        if self.free is not None:
+            assert base is not None
+            places = _free_places(self.free, shape)
+            for word, corner in corners.items():
+                if corner.shape == places.shape and corner.shape != shape:
+                    corners[word] = whole = base.copy().reshape(shape)
+                    whole.flat[places] = corner
+        low, high = (_shaped(f"{word} of {name}", corner, shape) for word, corner in corners.items())
+        return _Part(low, high, low if base is None else base, _free_mask(self.free, shape), None)
 
 
 class Ball:
@@ -267,22 +275,29 @@ def _shaped(name: str, array: Real, shape: tuple[int, ...]) -> Real:
 
 
 def _free_mask(free: Any, shape: tuple[int, ...]) -> NDArray[np.bool_]:
+    mask = np.zeros(math.prod(shape), bool)
+    mask[_free_places(free, shape)] = True
+    return mask
+
+
+def _free_places(free: Any, shape: tuple[int, ...]) -> NDArray[np.intp]:
+    """Where the inputs that vary stand in the flat input, in the order in which they are named."""
     size = math.prod(shape)
     if free is None:
-        return np.ones(size, bool)
+        return np.arange(size)
     choice = np.asarray(free)
     if choice.dtype == bool:
         if choice.shape != shape:
             raise ValueError(f"free must be a mask of shape {shape}, got one of shape {choice.shape}.")
-        mask = choice.ravel().copy()
+        places = np.flatnonzero(choice)
     else:
-        mask = np.zeros(size, bool)
         try:
             if not np.issubdtype(choice.dtype, np.integer):
                 raise IndexError
-            mask[choice if choice.ndim == 1 else np.ravel_multi_index(tuple(choice.T), shape)] = True
+            flat = choice if choice.ndim == 1 else np.ravel_multi_index(tuple(choice.T), shape)
+            places = np.arange(size)[flat]
         except (IndexError, ValueError):
             raise ValueError(f"free must be indices into an input of shape {shape}, got {free!r}.") from None
-    if not mask.any():
+    if not places.size:
         raise ValueError("free chooses no input: nothing varies.")
-    return mask
+    return places

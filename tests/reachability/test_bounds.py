@@ -103,6 +103,17 @@ def test_few_inputs_vary():
     assert ball[1] - ball[0] < expected[1] - expected[0]
 
 
+def test_one_number_for_each_input_that_varies():
+    """In the order in which they are named."""
+    model, base = linear(np.eye(3), np.zeros(3)), [5.0, 6.0, 7.0]
+    by_index = bounds(model, Box([0.0, 1.0], [2.0, 3.0], free=[2, 0], base=base))
+    np.testing.assert_allclose(by_index, [[1.0, 6.0, 0.0], [3.0, 6.0, 2.0]], atol=1e-9)
+    by_mask = bounds(model, Box([0.0, 1.0], [2.0, 3.0], free=[True, False, True], base=base))
+    np.testing.assert_allclose(by_mask, [[0.0, 6.0, 1.0], [2.0, 6.0, 3.0]], atol=1e-9)
+    with pytest.raises(ValueError, match=r"must have the shape \(3,\) of one input, got \(2,\)"):
+        bounds(model, Box([0.0, 1.0], 3.0, free=[2], base=base))
+
+
 def test_several_inputs_take_a_dict():
     a, b = keras.Input((2,), name="a"), keras.Input((1,), name="b")
     model = keras.Model([a, b], layers.Concatenate()([a, b]))
