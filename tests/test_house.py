@@ -15,8 +15,8 @@ PACKAGE = Path(__file__).parents[1] / NAME
 
 FLOORS = {
     "errors": 0,  # and every top-level `_name`
-    "linalg": 1, "backend": 1, "harmonics": 1,
-    "spectrum": 2,
+    "linalg": 1, "backend": 1,
+    "spectrum": 2, "harmonics": 2,
     "trajectory": 3, "observables": 3,
     "schedules": 4, "verdicts": 4, "pruning": 4, "relaxation": 4, "plotting": 4,
     "callbacks": 5, "optimizers": 5, "export": 5,
