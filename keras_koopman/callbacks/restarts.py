@@ -31,9 +31,9 @@ def fit_with_restarts(
 
     Each attempt begins with `keras.utils.set_random_seed` and a new model, and an `InitializationGuard`
     judges it after a fifth of its epochs. If the learning rate is to blame, or the loss was not finite, the
-    next attempt has the same seed and a rate `rate_factor` times as high or as low; between a rate that was
-    too low and one that was too high the geometric mean. If the initialisation is to blame the seed is
-    another. When no restart is left, the attempt of lowest loss goes on to its end.
+    next attempt has the same seed and a rate `rate_factor` times as high or as low. Where the same is said
+    again, the steps grow: by its square, its cube. Between a rate that was too low and one that was too high
+    the geometric mean is tried. If the initialisation is to blame the seed is another. When no restart is left, the attempt of lowest loss goes on to its end.
 
     A rate that follows a `LearningRateSchedule` cannot be changed from here: the seed is changed, and the
     report says so; unless `build` takes an argument `rate_factor` by which it multiplies its rates itself.
@@ -46,7 +46,7 @@ def fit_with_restarts(
             to 3.
         guard: Judges. Defaults to None: an `InitializationGuard` with the first thousand samples of
             `fit_kwargs` as baseline, where they are arrays.
-        rate_factor: By which the learning rate is changed, above 1. Defaults to 3.
+        rate_factor: By which the learning rate is changed at first, above 1. Defaults to 3.
         seed: Of the first attempt; later ones count up. Defaults to 0.
         verbose: 1 prints a line for each attempt. Defaults to 0.
 
@@ -120,12 +120,13 @@ class Rates:
     """Learning rates that were tried, as multiples of that which `build` gives.
 
     Args:
-        factor: by which to go up or down.
+        factor: by which to go up or down at first.
     """
 
     def __init__(self, factor: float) -> None:
         self.factor = factor
         self.scale = 1.0
+        self._steps = 0  # taken in one direction
         self._low: float | None = None  # the highest that was too low
         self._high: float | None = None
 
@@ -145,12 +146,13 @@ class Rates:
             ), seed + 1
         if turn > 0:
             self._low = self.scale
-            scale = self.factor * self.scale
-            self.scale = scale if self._high is None else math.sqrt(self._low * self._high)
         else:
             self._high = self.scale
-            scale = self.scale / self.factor
-            self.scale = scale if self._low is None else math.sqrt(self._low * self._high)
+        if self._low is not None and self._high is not None:
+            self.scale = math.sqrt(self._low * self._high)
+        else:  # far off is more likely the more often the same was said
+            self._steps += 1
+            self.scale *= self.factor ** (turn * self._steps)
         return f"rate times {self.scale:.3g}", seed
 
 
