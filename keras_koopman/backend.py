@@ -101,13 +101,21 @@ def exact_float32() -> Iterator[None]:
     if engine() == "torch":
         import torch
 
-        before, exact = torch.get_float32_matmul_precision(), "highest"
-        change = torch.set_float32_matmul_precision
+        try:
+            before, exact = torch.get_float32_matmul_precision(), "highest"
+            change = torch.set_float32_matmul_precision
+        except RuntimeError:  # it was set by the newer switch, and the two must not be mixed
+            products = torch.backends.cuda.matmul
+            before, exact = products.fp32_precision, "ieee"
+            change = functools.partial(setattr, products, "fp32_precision")
     else:
         from tensorflow.config import experimental as config
 
         before, exact = config.tensor_float_32_execution_enabled(), False
         change = config.enable_tensor_float_32_execution
+    if before == exact:
+        yield
+        return
     change(exact)
     try:
         yield

@@ -41,6 +41,28 @@ def test_it_is_so_again_after_an_error():
     assert precision_of_products() == before
 
 
+@pytest.mark.skipif(engine != "torch", reason="torch has two switches")
+def test_either_switch_of_torch():
+    import torch
+
+    products = torch.backends.cuda.matmul
+    torch.set_float32_matmul_precision("high")
+    try:
+        with backend.exact_float32():
+            assert torch.get_float32_matmul_precision() == "highest"
+        assert torch.get_float32_matmul_precision() == "high"
+    finally:
+        torch.set_float32_matmul_precision("highest")
+    before = products.fp32_precision
+    products.fp32_precision = "tf32"
+    try:
+        with backend.exact_float32():
+            assert products.fp32_precision == "ieee"
+        assert products.fp32_precision == "tf32"
+    finally:
+        products.fp32_precision = before
+
+
 @pytest.mark.parametrize("exact", [True, False])
 def test_compiled_functions(exact):
     seen = []

@@ -33,7 +33,8 @@ def fit_with_restarts(
     judges it after a fifth of its epochs. If the learning rate is to blame, or the loss was not finite, the
     next attempt has the same seed and a rate `rate_factor` times as high or as low. Where the same is said
     again, the steps grow: by its square, its cube. Between a rate that was too low and one that was too high
-    the geometric mean is tried. If the initialisation is to blame the seed is another. When no restart is left, the attempt of lowest loss goes on to its end.
+    the geometric mean is tried. If the initialisation is to blame the seed is another. When no restart is
+    left, the attempt of lowest loss goes on to its end.
 
     A rate that follows a `LearningRateSchedule` cannot be changed from here: the seed is changed, and the
     report says so; unless `build` takes an argument `rate_factor` by which it multiplies its rates itself.
