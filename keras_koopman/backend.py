@@ -71,6 +71,11 @@ def read(variable: Any) -> Any:
 
 def to_host(value: Any) -> NDArray[np.float64]:
     """A small tensor as a float64 array."""
+    if engine() == "torch" and is_tensor(value):
+        import torch
+
+        # Keras's own goes through a conversion of which NumPy warns.
+        return np.asarray(torch.as_tensor(getattr(value, "value", value)).detach().cpu().numpy(), np.float64)
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 

@@ -576,7 +576,7 @@ def test_the_innermost_optimizer_is_taken():
     model, *_ = trained(keras.optimizers.Adam(0.05), steps=1)
     model.compile(Wrapper(Wrapper(keras.optimizers.SGD(0.25))), "mse")
     small = shrink(model)
-    assert type(small.optimizer) is keras.optimizers.SGD
+    assert isinstance(small.optimizer, keras.optimizers.SGD)
     assert float(small.optimizer.learning_rate) == 0.25
 
 

@@ -157,7 +157,8 @@ def test_what_a_network_has_learned_by_heart_is_not_trusted():
     found = learn_eigenfunctionals(runs, network, dt=DT)
 
     def misfit(some):
-        values = np.asarray(found(some.reshape(-1, 33)), np.float64).reshape(len(some), -1)
+        values = keras.ops.convert_to_numpy(found(some.reshape(-1, 33))).astype("float64")
+        values = values.reshape(len(some), -1)
         steps = min(10, round(np.log(2) / abs(found.eigenvalues[0].real) / DT))
         factor = found.factors[0].real ** steps
         missed = np.linalg.norm(values[:, steps:] - factor * values[:, :-steps])
