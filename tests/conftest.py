@@ -24,7 +24,6 @@ os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import pytest
 
-
 # What is left out of the whole suite on the other engines, by a pattern of the test's name. Tests of the
 # contract run there, but where Keras itself does not do a thing.
 TENSORFLOW = "it is written with TensorFlow's own words"
