@@ -54,7 +54,8 @@ def forward(program: Program, low: Any, high: Any, symbols: int) -> list[Interva
             seen = forms[-1].rows.shape[1] if number else program.size
             form = _nonlinear(primitive, given, before, count, max(seen, given[0].rows.shape[1]))
         inside = _interval(form)
-        if isinstance(primitive, Nonlinear | Within):
+        # Of linear nodes only the last: a probability picked from a softmax stays one.
+        if isinstance(primitive, Nonlinear | Within) or number == len(program.nodes) - 1:
             plain = primitive.interval(before)
             inside = double.maximum(inside[0], plain[0]), double.minimum(inside[1], plain[1])
         intervals.append(inside)

@@ -84,6 +84,16 @@ def test_the_range_on_a_disc():
     assert np.linalg.norm(found.witness_high) <= 1
 
 
+def test_a_probability_stays_one():
+    """Also where the search ends before the bounds of single boxes are tight."""
+    keras.utils.set_random_seed(2)
+    hidden = [layers.Dense(16, "relu"), layers.Dense(3, "softmax")]
+    model = keras.Sequential([keras.Input((2,)), *hidden])
+    found = output_range(model, Box([-10, -10], [10, 10]), 0, tol=0.2)
+    assert 0 <= found.lower < 0.2
+    assert 0.8 < found.upper <= 1
+
+
 def test_the_clock_stops_it_and_the_bounds_hold():
     model = mlp(2, [60, 60], "relu", scale=1.5)
     for method in ("branch", "nested"):
