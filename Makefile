@@ -27,7 +27,7 @@ help: ## print this list
 demo: $(READY) ## look at one training run
 	@$(BIN)/python -m keras_koopman demo
 
-test: ## run all tests on TensorFlow, the contract tests on JAX
+test: ## run all tests and the docstrings' examples on TensorFlow, the contract tests on JAX
 	@rm -f .make/tested
 	@$(MAKE) --no-print-directory .make/tested
 
@@ -39,7 +39,7 @@ test-backends: $(READY) ## run all tests on TensorFlow, JAX and PyTorch: takes a
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch
 	@for engine in tensorflow jax torch; do echo "$$engine:"; KERAS_BACKEND=$$engine $(PYTEST) || exit 1; done
 
-check: .make/tested lint types doctest wheel ## the tests, if they are due, and every check below
+check: .make/tested lint types wheel ## the tests, if they are due, and every check below
 	@echo "All checks passed."
 
 lint: $(READY) ## ruff: rules and format
@@ -49,7 +49,7 @@ lint: $(READY) ## ruff: rules and format
 types: $(READY) ## mypy, strict
 	@$(BIN)/mypy
 
-doctest: $(READY) ## run the examples in the docstrings
+doctest: $(READY) ## run the examples in the docstrings alone
 	@KERAS_BACKEND=tensorflow $(PYTEST) --doctest-modules keras_koopman
 
 coverage: $(READY) ## run all tests on TensorFlow with their lines counted: a quarter slower
@@ -93,7 +93,7 @@ $(READY): setup.cfg pyproject.toml
 # The stamp bears the time at which the tests began: a file edited meanwhile is newer.
 .make/tested: $(READY) .make/files $(TESTED_FILES) Makefile
 	@touch .make/begun
-	@KERAS_BACKEND=tensorflow $(PYTEST)
+	@KERAS_BACKEND=tensorflow $(PYTEST) --doctest-modules tests keras_koopman
 	@KERAS_BACKEND=jax $(PYTEST) -m contract
 	@mv .make/begun $@
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+# Programs, which run when they are imported.
+collect_ignore = ["mirrored.py", "no_tensorflow.py", "one_host.py", "scenes.py", "several_hosts.py"]
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "examples" / "distributed" / "launch.py"
 
