@@ -175,12 +175,16 @@ def exact_matmul(a: Any, b: Any) -> Any:
 
 
 def mean(values: Any, axis: tuple[int, ...] | int) -> Any:
-    """The mean in the precision of the values: Keras's own takes float32 for float64 on torch."""
-    if engine() != "torch":
-        return ops.mean(values, axis=axis)
-    import torch
+    """The mean in the precision of the values: Keras's own takes float32 for float64 on JAX and torch."""
+    if engine() == "jax":
+        import jax.numpy as jnp
 
-    return torch.mean(values, dim=axis)
+        return jnp.mean(values, axis=axis)
+    if engine() == "torch":
+        import torch
+
+        return torch.mean(values, dim=axis)
+    return ops.mean(values, axis=axis)
 
 
 def ordered_bits(values: Any) -> Any:

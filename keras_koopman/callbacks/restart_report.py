@@ -86,6 +86,17 @@ class RestartReport:
         """Epochs of attempts that were not kept."""
         return sum(attempt.epochs for attempt in self.attempts if attempt.number != self.chosen)
 
+    @property
+    def advice(self) -> str | None:
+        """What restarts cannot mend: a start that is bad with several seeds; None if there is none."""
+        seeds = {a.seed for a in self.attempts if a.stopped and a.diagnosis == "BAD_INITIALIZATION"}
+        if len(seeds) < 2:
+            return None
+        return (
+            f"{len(seeds)} seeds started badly, so another will too: change the kernel_initializer, to "
+            '"he_normal" before ReLU or "glorot_uniform" before tanh, or normalise the layers.'
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Numbers, texts and lists for JSON, without the model; what is not finite as None."""
         rows = [
@@ -115,6 +126,7 @@ class RestartReport:
             [
                 *text_table(headings, rows, left=("attempt", "diagnosis", "then")),
                 f"* kept; {self.epochs_wasted} epochs went into others.",
+                *([] if self.advice is None else [self.advice]),
                 *(f"{a.number}: {a.reason}" for a in self.attempts),
             ]
         )

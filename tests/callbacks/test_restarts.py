@@ -166,6 +166,20 @@ def test_report(capsys):
     assert [a["diagnosis"] for a in plain["attempts"]] == ["LEARNING_RATE_TOO_LOW", "HEALTHY"]
 
 
+def test_what_no_seed_can_mend_is_told():
+    def report(*diagnoses):
+        rows = enumerate(diagnoses)
+        attempts = [kk.RestartAttempt(n, n, 0.1, None, 9, 2.3, d, "So.", True, "new seed") for n, d in rows]
+        return kk.RestartReport(None, {}, tuple(attempts), 0)
+
+    assert report("BAD_INITIALIZATION", "LEARNING_RATE_TOO_LOW").advice is None
+    found = report("BAD_INITIALIZATION", "LEARNING_RATE_TOO_LOW", "BAD_INITIALIZATION")
+    assert found.advice.startswith(
+        "2 seeds started badly, so another will too: change the kernel_initializer"
+    )
+    assert found.advice in str(found)
+
+
 def test_report_of_a_loss_that_is_not_finite():
     attempt = kk.RestartAttempt(
         0, 0, 1.0, None, 1, math.nan, "DIVERGED", "It broke.", True, "no restart left"
