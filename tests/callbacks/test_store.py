@@ -49,7 +49,7 @@ def same_as_whole(path, kind, trajectory=None):
         np.testing.assert_allclose(
             np.sort_complex(found.increments().decompose(rank=2).eigenvalues),
             np.sort_complex(expected.increments().decompose(rank=2).eigenvalues),
-            atol=1e-5 if kind.endswith("mean") else 1e-6,  # a mean is rounded when it is stored
+            atol=1e-5 if kind.endswith("mean") else 3e-6,  # a mean is rounded when it is stored
         )
 
 
