@@ -4,6 +4,7 @@ import gc
 import os
 import re
 import sys
+import time
 from pathlib import Path
 
 # Small models compile much longer than they run, and threads wait for each other longer than they help. All
@@ -69,6 +70,40 @@ def pytest_collection_finish():
     # TensorFlow rewrites each graph before it runs: a fifth of the time.
     if "tensorflow" in sys.modules:
         sys.modules["tensorflow"].config.optimizer.set_experimental_options({"disable_meta_optimizer": True})
+
+
+@pytest.fixture(scope="session")
+def once(tmp_path_factory):
+    """Calls a function that fills a folder; in one worker alone, for which the others wait."""
+    base = tmp_path_factory.getbasetemp()
+    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
+
+    def call(name, fill):
+        folder, done = base / name, base / f"{name}.done"
+        try:
+            folder.mkdir()
+        except FileExistsError:
+            while not done.exists():
+                time.sleep(0.2)
+        else:
+            try:
+                fill(folder)
+            finally:
+                done.touch()
+        return folder
+
+    return call
+
+
+@pytest.fixture(scope="module")
+def no_own_compile():
+    """Let the choice of masks and the step be compiled with what is around them: the same numbers, sooner."""
+    from keras_koopman.optimizers import pruning
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(pruning, "compiled_within", lambda function: function)
+        patch.setattr(pruning, "run_as_one", lambda function, tensors, **_: function(*tensors))
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

@@ -219,6 +219,7 @@ def test_statistics_left_alone_are_told():
 
 
 @contract
+@pytest.mark.usefixtures("no_own_compile")
 @pytest.mark.parametrize("restore", ["best", "average"])
 def test_pruned_weights_stay_zero(restore):
     model = model_of(lambda: keras.Input((3,)), lambda: L.Dense(4), lambda: L.Dense(1))
@@ -255,16 +256,14 @@ def test_another_callback_can_use_the_figures():
     assert all(value is not None for value in seen[8:])
 
 
-@contract
 @pytest.mark.skipif(keras.backend.backend() == "torch", reason="Keras refuses it on torch")
-@pytest.mark.parametrize("steps", [2, 4])
+@pytest.mark.parametrize("steps", [2, pytest.param(4, marks=contract)])
 def test_steps_per_execution(steps):
     history = fit(model_of(steps_per_execution=steps), KoopmanEarlyStopping(), epochs=10)
     assert len(history.history["koopman_rho"]) == 2
 
 
-@contract
-@pytest.mark.parametrize("counted", [True, False])
+@pytest.mark.parametrize("counted", [True, pytest.param(False, marks=contract)])
 def test_datasets(counted):
     options = {"x": dataset(counted), "y": None, "batch_size": None}
     with warnings.catch_warnings():

@@ -6,6 +6,7 @@ import pytest
 
 from keras_koopman.callbacks import OrderAnnealing
 from keras_koopman.losses import MultiscaleSobolev, NegativeSobolev, Sobolev
+from tests.callbacks.tiny import in_batches
 
 pytestmark = pytest.mark.contract
 
@@ -27,8 +28,8 @@ def annealing(**options):
 
 
 def fit(model, *callbacks, epochs=EPOCHS, **options):
-    options = {"batch_size": 4, "shuffle": False, "verbose": 0, **options}
-    return model.fit(X, Y, epochs=epochs, callbacks=list(callbacks), **options).history
+    options = {"x": X, "y": Y, "batch_size": 4, "shuffle": False, "verbose": 0, **options}
+    return model.fit(epochs=epochs, callbacks=list(callbacks), **in_batches(options)).history
 
 
 def weights(model):

@@ -31,25 +31,42 @@ class Counted:
         return {"all": model.trainable_variables[0].value}
 
 
-@pytest.mark.parametrize(("record_freq", "batches"), [("epoch", 6), (1, 1), (4, 4), (5, 5)])
-def test_means_are_those_of_numpy(record_freq, batches):
-    watch, recorder = Watch(), TrajectoryRecorder(record_freq=record_freq, average=True)
-    fit(model_of(optimizer="adam"), watch, recorder, epochs=5)
-    path = np.array(watch.path[: len(watch.path) // batches * batches])
+FREQUENCIES = {"epoch": 6, 1: 1, 4: 4, 5: 5}  # and how many batches that is
+
+
+@pytest.fixture(scope="module")
+def watched():
+    """One training: the weights at its start and after each batch, and the trajectory of each recorder."""
+    recorders = {
+        (frequency, average): TrajectoryRecorder(record_freq=frequency, average=average)
+        for frequency in FREQUENCIES
+        for average in (False, True)
+    }
+    watch, model = Watch(), model_of(optimizer="adam")
+    start = trainable(model)
+    fit(model, watch, *recorders.values(), epochs=5)
+    return start, watch.path, {kind: recorder.trajectory for kind, recorder in recorders.items()}
+
+
+@pytest.mark.parametrize("frequency", FREQUENCIES)
+def test_means_are_those_of_numpy(watched, frequency):
+    _, path, trajectories = watched
+    batches = FREQUENCIES[frequency]
+    path = np.array(path[: len(path) // batches * batches])
     expected = path.reshape(-1, batches, path.shape[1]).mean(axis=1)
-    np.testing.assert_allclose(snapshots(recorder.trajectory), expected, rtol=1e-5, atol=1e-6)
+    found = snapshots(trajectories[frequency, True])
+    np.testing.assert_allclose(found, expected, rtol=1e-5, atol=1e-6)
 
 
-@pytest.mark.parametrize(("record_freq", "batches"), [("epoch", 6), (1, 1), (4, 4)])
-def test_snapshots_are_the_weights(record_freq, batches):
-    watch, recorder = Watch(), TrajectoryRecorder(record_freq=record_freq)
-    start = trainable(model := model_of())
-    fit(model, watch, recorder, epochs=4)
-    expected = np.array(watch.path[batches - 1 :: batches])
-    np.testing.assert_allclose(snapshots(recorder.trajectory), expected, rtol=1e-6, atol=1e-7)
+@pytest.mark.parametrize("frequency", FREQUENCIES)
+def test_snapshots_are_the_weights(watched, frequency):
+    start, path, trajectories = watched
+    trajectory, batches = trajectories[frequency, False], FREQUENCIES[frequency]
+    expected = np.array(path[batches - 1 :: batches])
+    np.testing.assert_allclose(snapshots(trajectory), expected, rtol=1e-6, atol=1e-7)
     away = np.linalg.norm(expected - start, axis=1)
-    np.testing.assert_allclose(recorder.trajectory.displacements, away, rtol=1e-5)
-    assert recorder.trajectory.origin_time == 0
+    np.testing.assert_allclose(trajectory.displacements, away, rtol=1e-5)
+    assert trajectory.origin_time == 0
 
 
 @pytest.mark.parametrize("spe", [1, 5])

@@ -12,11 +12,13 @@ from keras_koopman.callbacks import InitializationGuard
 from keras_koopman.callbacks.restarts import Rates
 from keras_koopman.verdicts import Diagnosis, Verdict
 from keras_koopman.verdicts.path import PathFigures
-from tests.callbacks.tiny import Hook, X, Y, flat
+from tests.callbacks.tiny import Hook, X, Y, flat, in_batches
 
 contract = pytest.mark.contract
 
-FIT = {"x": X, "y": Y, "batch_size": 4, "epochs": 20, "verbose": 0}
+EPOCHS = 10
+ARRAYS = {"x": X, "y": Y, "batch_size": 4, "epochs": EPOCHS, "verbose": 0}
+FIT = in_batches(ARRAYS)
 
 
 def maker(rate=0.05, built=None, optimizer=None):
@@ -54,10 +56,10 @@ BAD, GOOD, DIVERGED = Diagnosis.BAD_INITIALIZATION, Diagnosis.HEALTHY, Diagnosis
 
 def test_good_run_is_trained_once():
     built = []
-    report = kk.fit_with_restarts(maker(built=built), FIT)
+    report = kk.fit_with_restarts(maker(built=built), ARRAYS)
     assert report.restarts == report.epochs_wasted == 0
     assert len(built) == 1
-    assert len(report.history["loss"]) == 20
+    assert len(report.history["loss"]) == EPOCHS
     assert report.model.evaluate(X, Y, verbose=0) < 0.1
 
 
@@ -115,15 +117,15 @@ def test_best_of_bad_runs_goes_on_to_the_end():
     assert [a.stopped for a in report.attempts] == [True, True]
     assert report.attempts[1].step == "no restart left"
     assert report.chosen == 1  # the higher rate has learned more
-    assert len(report.history["loss"]) == 20
-    assert begun[-1] == (id(report.model), 19)
+    assert len(report.history["loss"]) == EPOCHS
+    assert begun[-1] == (id(report.model), EPOCHS - 1)
     assert sorted(report.history["loss"], reverse=True)[0] == report.history["loss"][0]
 
 
 def test_no_restart_at_all():
     report = kk.fit_with_restarts(maker(0.01), FIT, 0, Judge(BAD))
     assert report.restarts == 0
-    assert len(report.history["loss"]) == 20
+    assert len(report.history["loss"]) == EPOCHS
 
 
 def test_schedule_cannot_be_changed_and_that_is_said():

@@ -33,15 +33,15 @@ def in_order(model, *callbacks, **options):
 
 
 @functools.cache
-def whole(kind):
-    """Times, snapshots and spectrum of a run that nothing stops."""
-    recorder = TrajectoryRecorder(**KINDS[kind])
-    in_order(model_of(), recorder)
-    return recorder.trajectory
+def whole():
+    """The trajectory of each kind in a run that nothing stops."""
+    recorders = {kind: TrajectoryRecorder(**options) for kind, options in KINDS.items()}
+    in_order(model_of(), *recorders.values())
+    return {kind: recorder.trajectory for kind, recorder in recorders.items()}
 
 
 def same_as_whole(path, kind, trajectory=None):
-    expected = whole(kind)
+    expected = whole()[kind]
     for found in [kk.Trajectory.load(path), *([trajectory] if trajectory is not None else [])]:
         assert found.times.tolist() == expected.times.tolist()
         got, want = snapshots(found), snapshots(expected)
@@ -74,29 +74,29 @@ def raising(epoch, hook="on_epoch_end", batch=None):
 # --- one run ---
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_snapshot_is_there_before_the_hook_returns(kind, tmp_path):
-    counts = []
+def test_snapshot_is_there_before_the_hook_returns(tmp_path):
+    counts = {kind: [] for kind in KINDS}
 
     def look(callback, index, logs):
-        store = TrajectoryStore.open(tmp_path / "run.zarr")
-        assert store.times.tolist() == recorder.trajectory.times.tolist()
-        if len(store.times) > len(counts):
-            counts.append(index)
-            if not recorder.average:
-                np.testing.assert_array_equal(
-                    flat(store.read(-1 + len(store.times))), trainable(callback.model)
-                )
+        for kind, recorder in recorders.items():
+            store = TrajectoryStore.open(tmp_path / f"{kind}.zarr")
+            assert store.times.tolist() == recorder.trajectory.times.tolist()
+            if len(store.times) > len(counts[kind]):
+                counts[kind].append(index)
+                if not recorder.average:
+                    latest = flat(store.read(-1 + len(store.times)))
+                    np.testing.assert_array_equal(latest, trainable(callback.model))
 
-    recorder = TrajectoryRecorder(store=tmp_path / "run.zarr", **KINDS[kind])
+    recorders = stored(tmp_path, KINDS)
     start = trainable(model := model_of())
-    in_order(model, recorder, Hook(on_train_batch_end=look, on_epoch_end=look), epochs=2)
-    assert (
-        counts == {"epoch": [0, 1], "mean": [0, 1], "batches": [3, 1, 5], "batches-mean": [2, 5, 2, 5]}[kind]
-    )
-    values, time = TrajectoryStore.open(tmp_path / "run.zarr").origin()
-    assert time == 0
-    np.testing.assert_array_equal(flat(values), start)
+    in_order(model, *recorders.values(), Hook(on_train_batch_end=look, on_epoch_end=look), epochs=2)
+    assert counts == {
+        "epoch": [0, 1], "mean": [0, 1], "batches": [3, 1, 5], "batches-mean": [2, 5, 2, 5]
+    }  # fmt: skip
+    for kind in KINDS:
+        values, time = TrajectoryStore.open(tmp_path / f"{kind}.zarr").origin()
+        assert time == 0
+        np.testing.assert_array_equal(flat(values), start)
 
 
 def test_logs_and_figures_are_stored(tmp_path):
@@ -138,13 +138,12 @@ def test_loop_of_ones_own_resumes(tmp_path):
 # --- several runs on one store ---
 
 
-@pytest.mark.parametrize("kind", ["epoch", "batches"])
-def test_a_second_run_goes_on(kind, tmp_path):
+def test_a_second_run_goes_on(tmp_path):
     model = model_of()
-    in_order(model, TrajectoryRecorder(store=tmp_path / "run.zarr", **KINDS[kind]), epochs=3)
-    second = TrajectoryRecorder(store=tmp_path / "run.zarr", **KINDS[kind])
-    in_order(model, second, epochs=2)  # which counts its epochs from 0
-    same_as_whole(tmp_path / "run.zarr", kind, second.trajectory)
+    in_order(model, *stored(tmp_path, KINDS).values(), epochs=3)
+    second = stored(tmp_path, KINDS)
+    in_order(model, *second.values(), epochs=2)  # which counts its epochs from 0
+    all_as_whole(tmp_path, second)
 
 
 def test_a_run_from_the_same_start_replaces_the_old_one(tmp_path):
@@ -271,16 +270,21 @@ KILLED_AT = [3, 21]
 
 
 @pytest.fixture(scope="module")
-def processes(tmp_path_factory):
+def processes(once):
     """The folder of all of them, and what they printed."""
-    folder = tmp_path_factory.mktemp("processes")
-    done = subprocess.run(
-        [sys.executable, "-c", PROCESSES, folder, *map(str, KILLED_AT)],
-        cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
-        capture_output=True, text=True, timeout=400, check=False,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr[-2000:]
-    return folder, done.stdout, done.stderr
+
+    def fill(folder):
+        done = subprocess.run(
+            [sys.executable, "-c", PROCESSES, folder, *map(str, KILLED_AT)],
+            cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT), "PYTHONDONTWRITEBYTECODE": "1"},
+            capture_output=True, text=True, timeout=400, check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr[-2000:]
+        (folder / "printed").write_text(done.stdout)
+        (folder / "said").write_text(done.stderr)
+
+    folder = once("processes", fill)
+    return folder, (folder / "printed").read_text(), (folder / "said").read_text()
 
 
 def test_disk_that_is_really_full(processes):
@@ -320,59 +324,59 @@ ORDERS = {
 }
 
 
-def broken_and_resumed(tmp_path, kind, order, stop, same_recorder=False):
-    """A run that `stop` breaks off, and a second one that goes on from its backup; its recorder."""
-    make = functools.partial(TrajectoryRecorder, store=tmp_path / "run.zarr", **KINDS[kind])
-    recorder = make()
+def stored(tmp_path, kinds):
+    """A recorder of each kind, with a store of its own."""
+    return {kind: TrajectoryRecorder(store=tmp_path / f"{kind}.zarr", **KINDS[kind]) for kind in kinds}
+
+
+def broken_and_resumed(tmp_path, kinds, order, stop, same_recorders=False):
+    """A run that `stop` breaks off, and a second one that goes on from its backup; its recorders by kind."""
+    recorders = stored(tmp_path, kinds)
     for run in 1, 2:
-        recorder = recorder if run == 1 or same_recorder else make()
+        recorders = recorders if run == 1 or same_recorders else stored(tmp_path, kinds)
         parts = {
-            "recorder": recorder,
-            "backup": keras.callbacks.BackupAndRestore(tmp_path / "backup"),
-            "raise": stop if run == 1 else Hook(),
+            "recorder": recorders.values(),
+            "backup": [keras.callbacks.BackupAndRestore(tmp_path / "backup")],
+            "raise": [stop if run == 1 else Hook()],
         }
-        if run == 1 or not same_recorder:
+        if run == 1 or not same_recorders:
             model = model_of()
-        callbacks = [parts[name] for name in order]
+        callbacks = [callback for name in order for callback in parts[name]]
         if run == 1:
             with pytest.raises(Broken):
                 in_order(model, *callbacks)
         else:
             in_order(model, *callbacks)
-    return recorder
+    return recorders
+
+
+def all_as_whole(tmp_path, recorders):
+    for kind, recorder in recorders.items():
+        same_as_whole(tmp_path / f"{kind}.zarr", kind, recorder.trajectory)
 
 
 @pytest.mark.parametrize("order", ORDERS)
-@pytest.mark.parametrize("kind", ["epoch", "batches", "batches-mean"])
-def test_broken_off_between_hooks(tmp_path, kind, order):
-    recorder = broken_and_resumed(tmp_path, kind, ORDERS[order], raising(2))
-    same_as_whole(tmp_path / "run.zarr", kind, recorder.trajectory)
-
-
-@pytest.mark.parametrize("order", ["after-both", "after-recorder", "before-both", "backup-first"])
-def test_means_broken_off_between_hooks(tmp_path, order):
-    recorder = broken_and_resumed(tmp_path, "mean", ORDERS[order], raising(2))
-    same_as_whole(tmp_path / "run.zarr", "mean", recorder.trajectory)
+def test_broken_off_between_hooks(tmp_path, order):
+    kinds = [kind for kind in KINDS if (kind, order) != ("mean", "backup-then-raise")]  # which follows
+    all_as_whole(tmp_path, broken_and_resumed(tmp_path, kinds, ORDERS[order], raising(2)))
 
 
 def test_mean_that_is_lost_is_told(tmp_path):
     with pytest.warns(UserWarning, match="the mean of epoch 2 was not stored.*before BackupAndRestore"):
-        recorder = broken_and_resumed(tmp_path, "mean", ORDERS["backup-then-raise"], raising(2))
-    assert recorder.trajectory.times.tolist() == [1, 2, 4, 5]
+        recorders = broken_and_resumed(tmp_path, ["mean"], ORDERS["backup-then-raise"], raising(2))
+    assert recorders["mean"].trajectory.times.tolist() == [1, 2, 4, 5]
 
 
-@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("epoch", [0, 3])
-def test_broken_off_within_an_epoch(tmp_path, kind, epoch):
+def test_broken_off_within_an_epoch(tmp_path, epoch):
     stop = raising(epoch, "on_train_batch_end", batch=5)
-    recorder = broken_and_resumed(tmp_path, kind, ORDERS["after-both"], stop)
-    same_as_whole(tmp_path / "run.zarr", kind, recorder.trajectory)
+    all_as_whole(tmp_path, broken_and_resumed(tmp_path, KINDS, ORDERS["after-both"], stop))
 
 
 def test_stored_snapshots_are_equal_to_the_bit(tmp_path):
     in_order(model_of(), TrajectoryRecorder(store=tmp_path / "whole.zarr"))
-    broken_and_resumed(tmp_path, "epoch", ORDERS["after-recorder"], raising(2))
-    assert stored_bytes(tmp_path / "run.zarr") == stored_bytes(tmp_path / "whole.zarr")
+    broken_and_resumed(tmp_path, ["epoch"], ORDERS["after-recorder"], raising(2))
+    assert stored_bytes(tmp_path / "epoch.zarr") == stored_bytes(tmp_path / "whole.zarr")
 
 
 @pytest.mark.parametrize("done", [False, True])  # with all epochs in the backup nothing is left to run
@@ -392,11 +396,10 @@ def test_second_fit_of_a_run_is_broken_off(tmp_path, done):
     same_as_whole(tmp_path / "run.zarr", "epoch", resumed.trajectory)
 
 
-@pytest.mark.parametrize("kind", KINDS)
-def test_the_same_recorder_after_a_broken_fit(tmp_path, kind):
+def test_the_same_recorder_after_a_broken_fit(tmp_path):
     """As in a notebook, where recorder and model are at hand still."""
-    recorder = broken_and_resumed(tmp_path, kind, ORDERS["after-recorder"], raising(2), same_recorder=True)
-    same_as_whole(tmp_path / "run.zarr", kind, recorder.trajectory)
+    order = ORDERS["after-recorder"]
+    all_as_whole(tmp_path, broken_and_resumed(tmp_path, KINDS, order, raising(2), same_recorders=True))
 
 
 @pytest.mark.parametrize("kill_at", KILLED_AT)

@@ -80,7 +80,6 @@ def test_one_unit_of_each_layer_stays(allocate):
     assert [row.after for row in found.rows] == [1, 1]
 
 
-@contract
 def test_filters_behind_pooling_and_flatten():
     model = keras.Sequential(
         [

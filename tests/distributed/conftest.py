@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -28,29 +27,6 @@ def run(command, **environment):
     )
     assert found.returncode == 0, found.stdout[-3000:] + found.stderr[-5000:]
     return found.stdout
-
-
-@pytest.fixture(scope="session")
-def once(tmp_path_factory):
-    """Calls a function that fills a folder; in one worker alone, for which the others wait."""
-    base = tmp_path_factory.getbasetemp()
-    base = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
-
-    def call(name, fill):
-        folder, done = base / name, base / f"{name}.done"
-        try:
-            folder.mkdir()
-        except FileExistsError:
-            while not done.exists():
-                time.sleep(0.2)
-        else:
-            try:
-                fill(folder)
-            finally:
-                done.touch()
-        return folder
-
-    return call
 
 
 @pytest.fixture(scope="session")

@@ -29,11 +29,22 @@ class Alone(keras.callbacks.Callback):
         self.trajectory.append([v.numpy() for v in self.model.trainable_variables], epoch + 1.0)
 
 
-def replicas_agree(model):
-    return all(
-        np.array_equal(*(local.numpy() for local in strategy.experimental_local_results(v.value)))
-        for v in model.variables
-    )
+def replicas_agree(variables):
+    """Whether what lies on one replica lies on the other."""
+    pairs = [strategy.experimental_local_results(v.value) for v in variables]
+    assert all(first.device != second.device for first, second in pairs)
+    return all(np.array_equal(first.numpy(), second.numpy()) for first, second in pairs)
+
+
+def pruned_by_movement():
+    """A training whose optimizer keeps more than masks, to compare with one device."""
+    keras.utils.set_random_seed(1)
+    model = keras.Sequential([keras.Input((16,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(8)])
+    ramp = kk.schedules.PolynomialSparsity(0.0, 0.5, begin_step=2, end_step=8)
+    inner = keras.optimizers.SGD(0.05, momentum=0.9, use_ema=True)
+    optimizer = kk.optimizers.PruningOptimizer(inner, ramp, "movement", update_freq=1)
+    model.compile(optimizer, "mse", jit_compile=False)
+    return model
 
 
 strategy = tf.distribute.MirroredStrategy(["CPU:0", "CPU:1"])
@@ -77,9 +88,29 @@ found = {
     "reported": kk.pruning.report(model).reached,
     "wrong": int(sum(np.sum((k != 0) != m) for k, m in zip(kernels, masks, strict=True))),
     "attempts": [[a.time, a.method, a.loss_before, a.loss_after] for a in jump.report.attempts],
-    "agree": all(
-        np.array_equal(*(local.numpy() for local in strategy.experimental_local_results(v.value)))
-        for v in [*model.variables, *optimizer.pruned.masks]
+    "agree": replicas_agree([*model.variables, *optimizer.pruned.masks]),
+}
+
+with strategy.scope():
+    spread = pruned_by_movement()
+single = pruned_by_movement()
+for one in spread, single:
+    one.fit(X, Y, batch_size=8, epochs=1, verbose=0, shuffle=False)
+pruned = spread.optimizer.pruned
+found["movement"] = {
+    "agree": replicas_agree(
+        [*spread.trainable_variables, *pruned.masks, *[slots["moved"] for slots in pruned.slots]]
+    ),
+    "zeros": kk.pruning.report(spread).reached,
+    "wrong": int(
+        sum(
+            np.sum((v.numpy() != 0) != mask.numpy())
+            for v, mask in zip(spread.trainable_variables[::2], pruned.masks, strict=True)
+        )
+    ),
+    "same masks": all(
+        np.array_equal(ours.numpy(), theirs.numpy())
+        for ours, theirs in zip(pruned.masks, single.optimizer.pruned.masks, strict=True)
     ),
 }
 print(json.dumps(found))

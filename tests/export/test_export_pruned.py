@@ -161,7 +161,7 @@ def test_every_kind_of_model(path, kind):
 
 
 @pytest.mark.contract
-@pytest.mark.parametrize("kind", ["dict", "subclass on ids", "recurrent"])
+@pytest.mark.parametrize("kind", ["subclass on ids", "recurrent"])
 def test_saved_model_on_every_engine(path, kind):
     if keras.backend.backend() == "torch":
         pytest.skip("torch writes no SavedModel")

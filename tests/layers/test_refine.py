@@ -98,7 +98,7 @@ def test_schedule_and_exclusions_survive():
     model.train_on_batch(X, Y)
 
 
-@pytest.mark.contract
+@pytest.mark.usefixtures("no_own_compile")
 def test_masks_survive(tmp_path):
     schedule = kk.schedules.OneShot(0.5, step=1)
     optimizer = kk.optimizers.PruningOptimizer(keras.optimizers.SGD(0.1, momentum=0.9), schedule)

@@ -62,9 +62,17 @@ def test_any_grid_against_the_full_transform(sizes, channels, boundary, order, s
     )
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("sizes", [(70, 3), (3, 70), (66, 67)])
-@pytest.mark.parametrize("boundary", ["periodic", "mirror"])
+@pytest.mark.parametrize(
+    ("sizes", "boundary"),
+    [
+        pytest.param((70, 3), "periodic", marks=pytest.mark.contract),
+        ((70, 3), "mirror"),
+        ((3, 70), "periodic"),
+        pytest.param((3, 70), "mirror", marks=pytest.mark.contract),
+        ((66, 67), "periodic"),
+        ((66, 67), "mirror"),
+    ],
+)
 def test_long_axes_among_short_ones(sizes, boundary):
     agrees(np.random.default_rng(0).normal(size=(2, *sizes, 1)), (1, 2), -1.0, boundary=boundary)
 
@@ -134,9 +142,17 @@ def mse_of(reduction="sum_over_batch_size"):
     return keras.losses.MeanSquaredError(reduction=reduction)
 
 
-@pytest.mark.contract
 @pytest.mark.parametrize("boundary", ["periodic", "mirror"])
-@pytest.mark.parametrize("shape", [(5, 12), (5, 12, 3), (5, 9, 7, 2), (3, 4, 3, 5, 1), (4, 101)])
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (5, 12),
+        (5, 12, 3),
+        pytest.param((5, 9, 7, 2), marks=pytest.mark.contract),
+        (3, 4, 3, 5, 1),
+        pytest.param((4, 101), marks=pytest.mark.contract),
+    ],
+)
 def test_order_0_is_the_mean_squared_error(shape, boundary):
     y = np.random.default_rng(0).normal(size=(2, *shape)).astype("float32")
     weights = np.arange(1.0, shape[0] + 1).astype("float32")

@@ -1,5 +1,7 @@
 """On TensorFlow a step is one XLA program where that is possible, and the same step where it is not."""
 
+import functools
+
 import keras
 import numpy as np
 import pytest
@@ -43,6 +45,11 @@ def trained(rate=0.01, eager=False):
     return model.get_weights()
 
 
+@functools.cache
+def by_single_operations():
+    return trained(eager=True)
+
+
 def test_program_and_single_operations_agree(monkeypatch):
     used = []
     whole = pruning.run_as_one
@@ -52,7 +59,7 @@ def test_program_and_single_operations_agree(monkeypatch):
         whole(function, tensors, **options)
 
     monkeypatch.setattr(pruning, "run_as_one", run)
-    together, apart = trained(), trained(eager=True)
+    together, apart = trained(), by_single_operations()
     assert used[0] == {"only_if": True}
     for a, b in zip(together, apart, strict=True):
         np.testing.assert_array_equal(a == 0, b == 0)
@@ -61,6 +68,6 @@ def test_program_and_single_operations_agree(monkeypatch):
 
 def test_what_xla_cannot_compile_is_left_alone():
     Noted.asked = 0
-    for a, b in zip(trained(Noted()), trained(), strict=True):
+    for a, b in zip(trained(Noted()), by_single_operations(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
     assert Noted.asked == 8

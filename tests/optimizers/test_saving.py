@@ -90,7 +90,7 @@ def test_goes_on_from_a_backup(tmp_path):
     backup = tmp_path / "backup"
     with pytest.raises(Broken):
         fit(made(), keras.callbacks.BackupAndRestore(backup), Break(), epochs=2)
-    keras.backend.clear_session()
+    keras.utils.clear_session(free_memory=False)
     model = made()
     fit(model, keras.callbacks.BackupAndRestore(backup), epochs=2)
     for new, old in zip(weights(model), weights(whole), strict=True):
@@ -212,8 +212,7 @@ def test_recorder_of_something_else():
 # --- configurations ---
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("structure", [None, "2:4", (2, 3), "unit"])
+@pytest.mark.parametrize("structure", [None, "2:4", pytest.param((2, 3), marks=pytest.mark.contract), "unit"])
 def test_configuration_round_trip(structure):
     options = {
         "share": kk.pruning.Random(3), "include": "*kernel", "exclude": ["out*", "head*"],

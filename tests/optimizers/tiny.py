@@ -4,6 +4,7 @@ import keras
 import numpy as np
 
 import keras_koopman as kk
+from tests.callbacks.tiny import in_batches
 
 L = keras.layers
 X = np.random.default_rng(0).normal(size=(40, 8)).astype("float32")
@@ -41,7 +42,7 @@ def compiled(optimizer, model=None, loss="mse", **options):
 def fit(model, *callbacks, **options):
     """`fit` on ten batches."""
     options = {"x": X, "y": Y, "batch_size": 4, "verbose": 0, "shuffle": False, **options}
-    return model.fit(callbacks=list(callbacks), **options)
+    return model.fit(callbacks=list(callbacks), **in_batches(options))
 
 
 def host(tensor):

@@ -63,7 +63,7 @@ class Stages:
 
 
 @pytest.fixture(scope="module")
-def stages(tmp_path_factory):
+def stages(tmp_path_factory, no_own_compile):
     return Stages(tmp_path_factory.mktemp("report"))
 
 
@@ -199,6 +199,7 @@ def test_numbers_that_are_no_weights_are_left_out():
     assert paths == ["kernel", "bias", "gamma", "beta", "moving_mean", "moving_variance"]
 
 
+@pytest.mark.usefixtures("no_own_compile")
 def test_quantized_weights_are_named_skips():
     model = model_of(layers.Dense(4, use_bias=False, name="a"), layers.Dense(4, use_bias=False, name="b"))
     model.get_layer("a").quantize("int8")

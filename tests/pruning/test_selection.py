@@ -144,7 +144,6 @@ def test_the_layer_that_would_vanish_is_held_and_named():
     assert host(held).tolist() == [False, True, True]
 
 
-@contract
 def test_floors_of_others_do_not_count_as_held():
     """The three highest of all are two here and one there, just as the floors would have it."""
     scores = [np.array([10.0, 9.0, 0.0], "float32"), np.array([1.0, 0.5], "float32")]
@@ -154,7 +153,6 @@ def test_floors_of_others_do_not_count_as_held():
     assert host(held).tolist() == [False, False]
 
 
-@contract
 def test_nothing_is_held_where_the_floor_is_what_is_asked():
     scores = np.arange(10, dtype="float32")
     key = keys(scores, np.ones(10, bool))

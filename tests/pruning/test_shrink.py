@@ -212,7 +212,6 @@ def residual():
     return randomize(keras.Model(x, dense(2, "c", None)(layers.Add()([a, b])), name="m"))
 
 
-@contract
 def test_an_addition_ties_its_terms():
     model = residual()
     kill(model, "a", [0, 1])
@@ -232,7 +231,6 @@ def test_an_addition_of_units_that_nobody_reads():
     checked(model)
 
 
-@contract
 def test_everything_dead_leaves_one_unit_each():
     model = randomize(sequential(dense(3, "a", "tanh"), dense(4, "b", "sigmoid"), dense(2, "c", None)))
     kill(model, "a", slice(None))
@@ -434,9 +432,8 @@ def random_model(draw):
     return model
 
 
-@contract
 @pytest.mark.uncounted
-@settings(max_examples=15 if keras.backend.backend() == "tensorflow" else 6, deadline=None, derandomize=True)
+@settings(max_examples=10 if keras.backend.backend() == "tensorflow" else 6, deadline=None, derandomize=True)
 @given(st.data())
 def test_any_model(data):
     model = random_model(data.draw)
@@ -451,7 +448,7 @@ def provably_dead(layer, reader):
     return int((~made.any(axis=0) | ~read.any(axis=1)).sum())
 
 
-@settings(max_examples=15, deadline=None, derandomize=True)
+@settings(max_examples=10, deadline=None, derandomize=True)
 @given(st.integers(1, 6), st.lists(st.integers(0, 3), min_size=6, max_size=6), st.sampled_from(ACTIVATIONS))
 def test_all_dead_units_of_a_dense_layer_go(count, kinds, activation):
     model = randomize(sequential(dense(count, "a", activation), dense(3, "b", None)))
@@ -524,8 +521,10 @@ def trained(optimizer, steps=3):
     return model, x, y
 
 
-@contract
-@pytest.mark.parametrize("name", OPTIMIZERS)
+# On every engine one with two slots a weight, and one whose averages are more of them.
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[contract] * (n in ("adam", "momentum"))) for n in OPTIMIZERS]
+)
 def test_training_goes_on_where_it_stood(name):
     model, x, y = trained(OPTIMIZERS[name]())
     small = shrink(model)

@@ -13,7 +13,7 @@ from keras_koopman.pruning.targets import BlockTarget, PatternTarget, Target, Un
 
 contract = pytest.mark.contract  # on tests that are quick wherever each operation is compiled
 
-few = settings(max_examples=20, deadline=None)
+few = settings(max_examples=12, deadline=None)
 
 
 def host(tensor):

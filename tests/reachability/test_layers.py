@@ -6,6 +6,7 @@ import pytest
 from keras import layers, ops
 
 from keras_koopman.reachability import Ball, Box, bounds, register
+from keras_koopman.reachability.activations import CURVES
 from tests.reachability.networks import ACTIVATIONS, around, shake
 
 LAYERS = {
@@ -46,10 +47,10 @@ LAYERS = {
 }
 
 
-def assert_sound(model, radius=0.2):
+def assert_sound(model, radius=0.2, methods=("interval", "crown")):
     ball, outputs = around(model, radius)
     widths = []
-    for method in ("interval", "crown"):
+    for method in methods:
         low, high = bounds(model, ball, method)
         slack = 2e-6 * (1 + np.abs(outputs).max())  # the model's own float32
         assert low.shape == outputs.shape[1:]
@@ -80,11 +81,19 @@ def test_bounds_of_one_linear_layer_are_attained(name):
     np.testing.assert_allclose(outputs.max(0), high, atol=1e-5)
 
 
+# The curves that Keras and we call alike: their lines are tested in test_curves. Here it is enough that the
+# right one is taken; some of them are seen through all the same.
+ALIKE = set(CURVES) - {"relu", "tanh", "gelu", "exponential", "hard_silu"}
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 def test_activation_is_bounded_between_dense_layers(activation):
     keras.utils.set_random_seed(1)
-    model = keras.Sequential([keras.Input((3,)), layers.Dense(6, activation), layers.Dense(2)])
-    interval, crown = assert_sound(shake(model, 1, 1.0))
+    model = shake(keras.Sequential([keras.Input((3,)), layers.Dense(6, activation), layers.Dense(2)]), 1, 1.0)
+    if activation in ALIKE:
+        assert_sound(model, methods=["interval"])
+        return
+    interval, crown = assert_sound(model)
     assert crown <= interval * (1 + 1e-9)
 
 

@@ -47,8 +47,10 @@ def test_nested_stops_where_the_published_algorithm_does():
     assert found.value_low == pytest.approx(-1.899599, abs=1e-6)
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize(("units", "activation"), [([30], "relu"), ([12, 12], "relu"), ([10, 10], "tanh")])
+@pytest.mark.parametrize(
+    ("units", "activation"),
+    [([30], "relu"), ([8, 8], "relu"), pytest.param([6, 6], "tanh", marks=pytest.mark.contract)],
+)
 def test_against_a_grid(units, activation):
     model = mlp(2, units, activation)
     found = output_range(model, Box([-1, -1], [1, 1]), tol=1e-2)

@@ -170,7 +170,7 @@ def test_the_difference_of_convolutional_models():
     y = layers.Concatenate()(
         [layers.Flatten()(layers.MaxPooling2D(2)(y)), layers.GlobalAveragePooling2D()(y)]
     )
-    y = layers.Multiply()([layers.Dense(3, "sigmoid")(y), layers.Dense(3)(y)])
+    y = layers.Multiply()([layers.Dense(3, "relu")(y), layers.Dense(3)(y)])
     a = shake(keras.Model(x, layers.Dense(2, "softmax")(y)))
     points = np.random.default_rng(0).uniform(0.4, 0.6, (300, 6, 6, 1)).astype("float32")
     found, apart = assert_difference(a, twin(a, size=1e-3), Ball(np.full((6, 6, 1), 0.5), 0.1), points)

@@ -16,9 +16,9 @@ def log_ratio(factor, fraction):
     return np.log(fraction) / np.log(factor)
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("dt", [1.0, 5.0])
-@pytest.mark.parametrize("factor", [0.8, 0.95, 0.99])
+@pytest.mark.parametrize(
+    ("factor", "dt"), [pytest.param(0.8, 5.0, marks=pytest.mark.contract), (0.95, 1.0), (0.99, 5.0)]
+)
 def test_one_decay(factor, dt):
     records = 100 if factor > 0.98 else 40  # the window reaches back over the half-life
     found = isostable(relaxing([factor], records=records, dt=dt, window=100))
@@ -49,7 +49,7 @@ def test_several_decays_are_added_up():
         assert found.time_left(fraction).estimate == pytest.approx(wanted, rel=0.03)
 
 
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=10)
 @given(
     st.floats(0.6, 0.97),
     st.floats(0.05, 0.5),
@@ -70,7 +70,7 @@ def test_decays_without_noise_are_foretold(slow, gap, amplitude, records, fracti
         assert distance[0] < 1e-3
 
 
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize("seed", range(3))
 def test_a_little_noise_widens_the_interval(seed):
     clean = isostable(relaxing([0.95], records=48))
     found = isostable(relaxing([0.95], records=48, noise=0.0005, seed=seed))
@@ -165,8 +165,7 @@ def test_a_power_law_has_no_half_life(seed):
     assert isostable(run).status is Relaxation.UNSETTLED
 
 
-@pytest.mark.parametrize("drift", [0.0, 0.02])
-@pytest.mark.parametrize("seed", range(5))
+@pytest.mark.parametrize(("seed", "drift"), [(0, 0.0), (1, 0.02), (2, 0.0), (3, 0.02), (4, 0.0)])
 def test_random_walks_are_never_trusted(drift, seed):
     assert not isostable(walk(seed=seed, drift=drift)).trusted
 

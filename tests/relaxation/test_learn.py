@@ -74,7 +74,7 @@ def test_a_factor_that_is_off_is_mended_by_products():
     assert abs(better.eigenvalues[0] - wanted) < abs(linear.eigenvalues[0] - wanted) / 5
 
 
-@pytest.mark.contract
+@pytest.mark.parametrize("name", [pytest.param("diffusion", marks=pytest.mark.contract), "burgers", "phase"])
 def test_values_are_the_exact_functionals_up_to_a_factor(name):
     found = learn_eigenfunctionals(runs_of(name), DICTIONARIES[name](4), dt=DT)
     fresh = random_fields(EQUATIONS[name], 5, size=0.5, nodes=129, seed=9)

@@ -144,7 +144,7 @@ def test_mass_of_the_transformed_phase_grows_at_its_own_rate():
     np.testing.assert_allclose(np.log(mass[1] / mass[0]) / 1.5, b * omega / a, rtol=1e-10)
 
 
-@settings(deadline=None, max_examples=40)
+@settings(deadline=None, max_examples=20)
 @given(
     st.sampled_from(["diffusion", "burgers", "phase"]),
     st.floats(0.02, 2.0),
@@ -166,7 +166,7 @@ def test_functionals_decay_exactly_along_the_flow(kind, rate, length, b, amplitu
     np.testing.assert_allclose(after, before * np.exp(equation.eigenvalue(n) * time), atol=1e-9)
 
 
-@settings(deadline=None, max_examples=20)
+@settings(deadline=None, max_examples=8)
 @given(st.floats(0.0, 0.4), st.floats(0.0, 0.4))
 def test_flow_is_a_semigroup(first, second):
     for equation in EQUATIONS.values():

@@ -46,7 +46,9 @@ SCHEDULES = {
 
 
 def steps_of(schedule):
-    return np.arange(schedule.end_step + 20)
+    """As many for all of them, so that what one compiles serves the others; and 20 past the latest end."""
+    assert schedule.end_step <= 61
+    return np.arange(81)
 
 
 def faults(schedule):

@@ -28,8 +28,7 @@ def keep(request, tmp_path, monkeypatch):
     return "host" if request.param == "host" else tmp_path
 
 
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize("count", [1, 5, 20])
+@pytest.mark.parametrize(("count", "dtype"), [(1, "float64"), (5, "float32"), (20, "float64")])
 def test_agrees_with_the_device(keep, count, dtype):
     here, there = kk.Trajectory(8), kk.Trajectory(8, keep=keep)
     origin = next(path(1, seed=1, dtype=dtype))

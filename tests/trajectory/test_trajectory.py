@@ -59,8 +59,7 @@ def test_gram_of_the_last_snapshots(window, count, ask):
     assert gram_error(trajectory.gram, path[-window:]) < FEW
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("size", [70_000, 150_000, 600_000])
+@pytest.mark.parametrize("size", [pytest.param(70_000, marks=pytest.mark.contract), 150_000, 600_000])
 def test_float32_products_keep_their_bound(size):
     """Strongly correlated rows are the hard case: all products have one sign."""
     rng = np.random.default_rng(0)
@@ -79,10 +78,12 @@ FORMS = {
     "layers": lambda row: {"a": {"kernel": row[:8].reshape(2, 4), "bias": row[8:10]}, "b": row[10:]},
     "lists": lambda row: {"a": [row[:8], row[8:10]], "b": row[10:]},
 }
+ON_EVERY_ENGINE = {"tensor", "variable", "layers"}
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize(
+    "form", [pytest.param(form, marks=[pytest.mark.contract] * (form in ON_EVERY_ENGINE)) for form in FORMS]
+)
 def test_every_form_of_values(form):
     path = walk(9, 24)
     trajectory = recorded(path, values=FORMS[form])

@@ -7,6 +7,7 @@ import pytest
 
 import keras_koopman as kk
 from keras_koopman.verdicts import Diagnosis, Thresholds, assess
+from tests.callbacks.tiny import in_batches
 from tests.verdicts.paths import decay, drift, layers, record, walk
 
 GOOD = [2.0, 1.0, *[0.2] * 10]
@@ -129,7 +130,8 @@ def trained(rate, epochs=12, recorder=None):
     model.compile(keras.optimizers.SGD(rate), "mse")
     baseline = model.evaluate(x, y, verbose=0)
     recorder = recorder or kk.callbacks.TrajectoryRecorder(average=True)
-    history = model.fit(x, y, batch_size=16, epochs=epochs, verbose=0, callbacks=[recorder])
+    data = in_batches({"x": x, "y": y, "batch_size": 16})
+    history = model.fit(**data, epochs=epochs, verbose=0, callbacks=[recorder])
     return recorder, history, baseline
 
 
