@@ -147,7 +147,7 @@ def dmd_operator(
         with exact_float32():
             return plan(ops.convert_to_tensor(matrix), symbolic=True)
     with float64_allowed():
-        results = _compiled(plan)(ops.convert_to_tensor(matrix))
+        results = _compiled(plan, count)(ops.convert_to_tensor(matrix))
         gram = to_host(results[-1])
         check_gram(gram, "snapshots")
         # Only what has moved from the first snapshot is known when centred.
@@ -227,7 +227,8 @@ class _Plan(NamedTuple):
 
 
 @functools.lru_cache(maxsize=64)
-def _compiled(plan: _Plan) -> Any:
+def _compiled(plan: _Plan, columns: int) -> Any:
+    # One for each number of columns: TensorFlow would make them one program, to which that is unknown.
     return compiled(plan.__call__, xla=False)
 
 

@@ -117,6 +117,13 @@ def test_fewer_rows_than_snapshots():
     assert dmd_operator(path, eigenvalues=False).shape == (2, 2)
 
 
+def test_matrices_of_other_widths_one_after_another():
+    """Their rank is the same, so that the engine might take them for one program."""
+    for columns in (4, 6, 5, 4):
+        found = dmd_operator(np.array([0.5 ** np.arange(columns)]))
+        assert host(found.eigenvalues) == pytest.approx([0.5])
+
+
 @on_tensorflow
 @FEW_OPTIONS
 @pytest.mark.parametrize("rows", ["known", "unknown"])
