@@ -75,7 +75,8 @@ def to_host(value: Any) -> NDArray[np.float64]:
         import torch
 
         # Keras's own goes through a conversion of which NumPy warns.
-        return np.asarray(torch.as_tensor(getattr(value, "value", value)).detach().cpu().numpy(), np.float64)
+        tensor = torch.as_tensor(getattr(value, "value", value)).detach().cpu()
+        return np.array(tensor.to(torch.float64).numpy())  # a copy: torch goes on writing into its own
     return np.asarray(keras.ops.convert_to_numpy(value), np.float64)
 
 

@@ -95,5 +95,16 @@ def test_programs_of_a_users_own_step_ask_for_it(work):
     assert program.count("Precision.HIGHEST") == 2 * program.count("dot_general")  # for each factor
 
 
+@pytest.mark.parametrize("dtype", ["bfloat16", "float32", "float64", "int32", "bool"])
+def test_to_host(dtype):
+    variable = keras.Variable(np.ones(3), dtype="float32")
+    for value in (ops.cast(variable, dtype), variable):
+        found = backend.to_host(value)
+        assert found.dtype == np.float64
+        np.testing.assert_array_equal(found, np.ones(3))
+    variable.assign(np.zeros(3))
+    np.testing.assert_array_equal(found, np.ones(3))  # a copy
+
+
 def test_number_of_a_variable():
     assert backend.concrete_number(keras.Variable(7, dtype="int32", trainable=False)) == 7
