@@ -45,7 +45,7 @@ LEFT_OUT = {
         **ELSEWHERE,
         r"(?<!no-)\bjit\b|under_xla": "torch.compile takes minutes for a small step",
         r"steps[-_]per[-_]execution|execution_that_is_short|batches_an_execution|are_sampled\[5\]|"
-        r"shorter_than_the_stride|arguments_of_compile_are_kept": "Keras takes one step at a time on torch",
+        r"arguments_of_compile_are_kept": "Keras takes one step at a time on torch",
         r"test_export_pruned\.py(?!.*every_engine)|test_result\.py::test_exports": "Keras exports nothing",
         r"states_of_quantized_training": "Keras has no trainable whole numbers on torch",
         r"learned_by_heart": "the network of that seed does not learn by heart there",
