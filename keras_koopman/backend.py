@@ -249,6 +249,8 @@ def run_as_one(function: Callable[..., None], tensors: list[Any], *, only_if: bo
 
 def concrete_number(variable: keras.Variable) -> int | None:
     """The whole number that a variable holds now, also while a step is traced; None if it cannot be read."""
+    if engine() == "torch":  # nothing is traced there
+        return int(keras.ops.convert_to_numpy(variable))
     try:
         if engine() == "tensorflow":
             import tensorflow as tf
@@ -256,7 +258,8 @@ def concrete_number(variable: keras.Variable) -> int | None:
             with tf.init_scope():
                 return int(keras.ops.convert_to_numpy(variable))
         return int(keras.ops.convert_to_numpy(variable._value))
-    except Exception:
+    # Within a graph, of an array that was handed to a compiled step, or within one.
+    except (NotImplementedError, TypeError, RuntimeError):
         return None
 
 
