@@ -78,6 +78,17 @@ def test_compiled_functions(exact):
     assert seen == [{"tensorflow": False}.get(engine, "highest") if exact else before]
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("on_gpu", [False, True])
+def test_exact_matmul(dtype, on_gpu, monkeypatch):
+    monkeypatch.setattr(backend, "has_own_memory", lambda: on_gpu)
+    a, b = np.random.default_rng(0).normal(size=(2, 7, 7)).astype(dtype)
+    with backend.float64_allowed():
+        found = backend.exact_matmul(*(ops.convert_to_tensor(each, dtype) for each in (a, b)))
+        assert backend.precision(found) == dtype
+        np.testing.assert_allclose(ops.convert_to_numpy(found), a @ b, rtol=1e-5, atol=1e-6)
+
+
 @pytest.mark.skipif(engine != "jax", reason="only JAX writes the precision into its programs")
 @pytest.mark.parametrize("work", ["grid", "scattered", "dmd_operator"])
 def test_programs_of_a_users_own_step_ask_for_it(work):

@@ -106,7 +106,12 @@ class RestartReport:
             }
             for attempt in self.attempts
         ]
-        return {"chosen": self.chosen, "epochs_wasted": self.epochs_wasted, "attempts": rows}
+        return {
+            "chosen": self.chosen,
+            "epochs_wasted": self.epochs_wasted,
+            "advice": self.advice,
+            "attempts": rows,
+        }
 
     def __str__(self) -> str:
         headings = ["attempt", "seed", "rate", "epochs", "loss", "diagnosis", "then"]

@@ -180,6 +180,7 @@ def test_what_no_seed_can_mend_is_told():
         "2 seeds started badly, so another will too: change the kernel_initializer"
     )
     assert found.advice in str(found)
+    assert found.to_dict()["advice"] == found.advice
 
 
 def test_report_of_a_loss_that_is_not_finite():

@@ -281,7 +281,7 @@ def test_a_model_that_fails_is_noted(path):
     model = keras.Sequential([keras.Input((4,)), Broken()])
     with pytest.raises(Exception, match="reshape") as caught:
         export_pruned(model, path, sample=X)
-    assert "failed on the sample, nothing was written" in caught.value.__notes__[0]
+    assert any("failed on the sample, nothing was written" in note for note in caught.value.__notes__)
     assert list(path.parent.iterdir()) == []
 
 
