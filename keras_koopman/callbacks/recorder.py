@@ -12,15 +12,15 @@ import keras
 import numpy as np
 
 from .. import _checks
-from ..backend import agreed, has_own_memory, shared, told
+from ..backend import has_own_memory
 from ..observables import RandomProjection, TrainableWeights
 from ..trajectory import Trajectory
 from ..trajectory.layout import Layout
 from ..trajectory.memory import free_on_host, number_of_bytes, place
-from ..trajectory.pieces import equal
+from ..trajectory.saved import fill_from
 from ..trajectory.shards import Shards
-from ..trajectory.store import TrajectoryStore, fill_from
 from .clock import Clock
+from .run_store import RunStore
 
 Observable = Callable[[keras.Model], Any]
 
@@ -100,8 +100,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         self._followed: weakref.ref[keras.Model] | None = None
         self._layout: Layout | None = None
         self._trainable: list[str] = []
-        self._open_store: TrajectoryStore | None = None
-        self._store_due = False  # it is to be made
+        self._kept = None if store is None else RunStore(store, self.unit, self._warn)
         self._resumed = False
         self._warned: set[str] = set()
         self._ready = False
@@ -153,7 +152,9 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             return False
         self._sampled = False
         figures = self._after_record()
-        self._write(time, {**(logs or {}), **figures})
+        if self._kept is not None:
+            latest = self.trajectory.latest if self.average else self._observe
+            self._kept.write(self.trajectory, latest, time, self._clock.epoch, {**(logs or {}), **figures})
         if logs is not None:
             logs.update(figures)
         self._followers = [known for known in self._followers if known() is not None]
@@ -167,7 +168,7 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         """Start, or go on with what the last `fit` recorded."""
         self._warned.clear()
         # A fit that broke off may be repeated from a backup.
-        self._resumed = self._in_fit and self._open_store is not None
+        self._resumed = self._in_fit and self._kept is not None and self._kept.in_use
         self._in_fit = self._new_fit = True
         self._prepare()
         self._clock.begin_fit((self.params or {}).get("steps"))
@@ -213,8 +214,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         if self._clock.interval is None:
             self._clock.epoch = epoch
             self.record(logs)
-        elif self._open_store is not None:
-            self._guarded(lambda store: store.mark_epoch(epoch, self._clock.steps))
+        elif self._kept is not None:
+            self._kept.mark_epoch(epoch, self._clock.steps)
 
     def _after_record(self) -> dict[str, float]:
         """Figures to log after a record; a subclass gives some."""
@@ -279,11 +280,10 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 return
             self._start_anew(reason)
         self._followed, self._layout, self._trainable = weakref.ref(model), layout, trainable
-        if self.store is not None and self._store_exists(shared(layout.tensors(values))):
-            self._resume(layout, values)
+        self._resumed = self._kept is not None and self._kept.found(layout, values)
+        if self._resumed:
             self._ready = True
         else:
-            self._store_due = self.store is not None
             self._set_origin(values, 0.0)
 
     def _within_memory(self, values: Any) -> Any:
@@ -343,8 +343,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
                 f"store={str(self.store)!r} keeps the old trajectory; the new one is not stored. "
                 "Give a new recorder another store.",
             )
-            self._open_store = self.store = None
-            self._store_due = self._resumed = False
+            self._kept = self.store = None
+            self._resumed = False
 
     def _new_trajectory(self) -> None:
         self.trajectory = Trajectory(self.window, self._keep)
@@ -358,53 +358,6 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         else:
             self._ready = True
 
-    def _make_store(self) -> None:
-        """Make the store that is due.
-
-        Raises:
-            OSError: If the disk refuses.
-        """
-        origin = self.trajectory._origin_values()
-        if not self._store_due or self.store is None or self._layout is None or origin is None:
-            return
-        self._store_due = False
-        try:
-            self._open_store = TrajectoryStore.create(
-                self.store, self._layout, self.unit, origin, self.trajectory.origin_time or 0.0
-            )
-        except OSError as error:
-            raise OSError(
-                f"store={str(self.store)!r} cannot be made: {error}. Give a folder on a disk with room."
-            ) from error
-
-    def _store_exists(self, several: bool) -> bool:
-        """Whether there is a store to go on with; of several processes the first decides."""
-        assert self.store is not None
-        return bool(agreed(os.path.exists(self.store), several=several))
-
-    def _resume(self, layout: Layout, values: Any) -> None:
-        """Go on with a store.
-
-        Raises:
-            ValueError: If it holds other values or times than this recorder's.
-        """
-        assert self.store is not None
-        found = TrajectoryStore.open(self.store, read_only=False, several=shared(layout.tensors(values)))
-        difference = found.layout.difference(layout)
-        if difference is not None:
-            raise ValueError(
-                f"store={str(self.store)!r} holds another model's snapshots: here {difference}. "
-                "Give another store."
-            )
-        if found.unit != self.unit:
-            raise ValueError(
-                f"store={str(self.store)!r} has one snapshot per {found.unit}, this recorder "
-                f"one per {self.unit}. Give another store, or the record_freq it was recorded with."
-            )
-        found.check_writers(values)
-        self._open_store = found
-        self._resumed = True
-
     def _place(self, epoch: int) -> None:
         """Set origin and clock for the first epoch of a fit."""
         if self._resumed:
@@ -413,7 +366,8 @@ class TrajectoryRecorder(keras.callbacks.Callback):
             # Only now it is known which epoch comes first, and what weights a backup has brought back.
             self._new_trajectory()
             self._set_origin(self._observe(), 0.0 if self._clock.interval else float(epoch))
-        self._make_store()
+        if self._kept is not None:
+            self._kept.make(self.trajectory)
         if self._clock.interval is None and len(self.trajectory):
             self._clock.epochs_before = max(0, int(self.trajectory.times[-1]) - epoch)
 
@@ -423,27 +377,16 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         Args:
             epoch: that begins; None if that was not told.
         """
-        store = self._open_store
-        self._resumed = False
-        if store is None or (epoch is None and len(self.trajectory)):
+        kept, self._resumed = self._kept, False
+        if kept is None or not kept.in_use or (epoch is None and len(self.trajectory)):
             return
-        keep = len(store.times)
-        if epoch == 0 and self._at_origin():
-            keep = 0
-        elif epoch:
-            keep = self._before(store, epoch)
-        if keep < len(store.times):
-            self._guarded(lambda opened: opened.take_back(keep))
+        kept.go_back(epoch, self._clock, self._observe())
         self._new_trajectory()
-        fill_from(self.trajectory, store, like=self._observe())
-        records = store.records()
-        latest = records[-1].epoch if records else None
-        latest = -1 if latest is None else latest
+        fill_from(self.trajectory, kept.opened, like=self._observe())
         if self._clock.interval:
-            steps = (self._steps_before(store, epoch) if epoch else store.steps_at(latest)) or 0
-            steps = max(int(records[-1].time) if records else 0, steps)
-            self._clock.set_steps(steps + (self._clock.steps if epoch is None else 0))
-        elif epoch and epoch - latest == 2:
+            counted = self._clock.steps if epoch is None else 0
+            self._clock.set_steps(kept.steps(epoch, self._clock) + counted)
+        elif epoch and epoch - kept.last_epoch() == 2:
             self._make_up_for(epoch - 1)
 
     def _make_up_for(self, epoch: int) -> None:
@@ -458,60 +401,6 @@ class TrajectoryRecorder(keras.callbacks.Callback):
         last = int(self.trajectory.times[-1]) if len(self.trajectory) else 0
         self._clock.epoch, self._clock.epochs_before = epoch, max(0, last - epoch)
         self.record()
-
-    def _before(self, store: TrajectoryStore, epoch: int) -> int:
-        """How many stored snapshots were taken before `epoch` of the last fit."""
-        if self._clock.interval:
-            steps = self._steps_before(store, epoch)
-            return len(store.times) if steps is None else int(np.sum(store.times <= steps))
-        epochs = [record.epoch for record in store.records()]
-        while epochs and epochs[-1] is not None and epochs[-1] >= epoch:
-            epochs.pop()
-        return len(epochs)
-
-    def _steps_before(self, store: TrajectoryStore, epoch: int) -> int | None:
-        """Batches seen before `epoch`; None if that was not noted."""
-        steps, length = store.steps_at(epoch - 1), self._clock.announced
-        if steps is None and length:  # the backup was made, the note not
-            earlier = store.steps_at(epoch - 2) if epoch > 1 else 0
-            steps = None if earlier is None else earlier + length
-        return steps
-
-    def _at_origin(self) -> bool:
-        """Whether the weights are those with which the store began: its run starts again."""
-        assert self._open_store is not None
-        layout = self._open_store.layout
-        ours, theirs = layout.tensors(self._observe()), layout.tensors(self._open_store.origin()[0])
-        same = all(equal(a, np.asarray(b)) for a, b in zip(ours, theirs, strict=True))
-        return bool(told(same).all()) if shared(ours) else same
-
-    def _write(self, time: float, logs: dict[str, Any]) -> None:
-        if self._store_due:
-            try:
-                self._make_store()
-            except OSError as error:
-                self._give_up(error)
-        if self._open_store is None:
-            return
-        values = self.trajectory.latest() if self.average else self._observe()
-        self._guarded(lambda store: store.append(values, time, self._clock.epoch, logs))
-
-    def _guarded(self, write: Callable[[TrajectoryStore], None]) -> None:
-        """Write to the store; if the disk refuses, say so and go on without it."""
-        if self._open_store is None:
-            return
-        try:
-            write(self._open_store)
-        except OSError as error:
-            self._give_up(error)
-
-    def _give_up(self, error: OSError) -> None:
-        self._warn(
-            "store",
-            f"store={str(self.store)!r} is given up, the training goes on: {error}. "
-            "What it holds can be loaded; make room on the disk.",
-        )
-        self._open_store = None
 
     def _warn(self, kind: str, message: str) -> None:
         """Warn once in a fit."""

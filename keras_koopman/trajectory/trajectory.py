@@ -315,7 +315,7 @@ class Trajectory:
             FileExistsError: If `path` exists.
             ValueError: If there is no snapshot.
         """
-        from .store import save_trajectory
+        from .saved import save_trajectory
 
         save_trajectory(self, path)
 
@@ -332,7 +332,7 @@ class Trajectory:
             FileNotFoundError: If there is no store.
             ValueError: If it is damaged, empty, or of a newer format.
         """
-        from .store import load_trajectory
+        from .saved import load_trajectory
 
         return load_trajectory(path, window)
 
