@@ -87,7 +87,7 @@ def growth():
 
 Seconds, memory at the peak beside the snapshots as a share of them, and the largest error of an eigenvalue
 against the same estimator in float64, at rank 12 of a path of 12 modes with noise. Snapshots are float32, and
-each library gets them as they are. A library stops after ten minutes.
+each library gets them as they are. A library stops after ten minutes; an empty cell has not been run.
 
 {table(["weights", "snapshots", *names], body)}
 

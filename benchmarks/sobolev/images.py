@@ -70,8 +70,10 @@ def train(kind, seed, y, clean, seen, loss, small):
         last.kernel.assign(SMALL * last.kernel)
     model.compile(keras.optimizers.Adam(3e-3), loss)
     looks = []
+    # One epoch of so many equal batches: Keras does much between epochs.
+    repeated, data, weight = (np.repeat(values, CHECK, axis=0) for values in (x, y, seen))
     for _ in range(CHECKS):
-        model.fit(x, y, sample_weight=seen, epochs=CHECK, verbose=0)
+        model.fit(repeated, data, sample_weight=weight, batch_size=1, verbose=0)
         found = np.asarray(model.predict_on_batch(x))
         looks.append((np.mean((found - y)[seen == 0] ** 2), decibels(clean, found)))
     held_out, quality = np.array(looks).T
