@@ -12,6 +12,8 @@ TESTED_FILES := $(shell find $(CODE) $(wildcard docs README.md) -type f \
 WHEEL_ENV := .make/wheel-env
 SITE_PACKAGES := -c 'import sysconfig; print(sysconfig.get_path("purelib"))'
 
+# Bytecode is kept: all engines, and what the tests start, import the same files.
+unexport PYTHONDONTWRITEBYTECODE
 export TF_CPP_MIN_LOG_LEVEL ?= 2
 export MPLBACKEND ?= Agg
 

@@ -1,4 +1,4 @@
-"""What `fields.py` found, as a table and a figure.
+"""What `fields.py` found, as a table and a figure; and `images.py`, as a table.
 
 python benchmarks/sobolev/summary.py [--snr -10] [--figure docs/figures/sobolev_fields.png]
 """
@@ -67,8 +67,26 @@ def main():
                     for column, values in columns.items()
                 ]
                 print(f"{noise:7}{arm:34}{len(columns['end'])} seeds  {'  '.join(cells)}")
+    images(rows_of(arguments.folder / "images.csv"), arguments.snr)
     if arguments.figure:
         draw(found, arguments.snr, arguments.figure)
+
+
+def images(rows, snr):
+    """Print, for the signal and the photographs, each network and arm, the means over seeds and subjects."""
+    found = collections.defaultdict(lambda: collections.defaultdict(list))
+    for row in rows:
+        if int(row["snr"]) == snr:
+            subject = "signal" if row["subject"] == "signal" else "photographs"
+            for column in ("end", "stopped"):
+                found[subject, row["network"], row["arm"]][row["noise"], column].append(float(row[column]))
+    for (subject, network, arm), cells in found.items():
+        texts = [
+            f"{noise} {column} {np.mean(values):6.2f} ± {np.std(values) / max(1, len(values) - 1) ** 0.5:.2f}"
+            for (noise, column), values in cells.items()
+            if network != "filter" or column == "end"
+        ]
+        print(f"{subject:12}{network:12}{arm:26}{'  '.join(texts)}")
 
 
 def draw(found, snr, path):

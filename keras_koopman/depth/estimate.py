@@ -11,7 +11,7 @@ import keras
 import numpy as np
 
 from .. import _checks
-from .probe import Data, Probe, share_of_error, split
+from .probe import Data, Probe, error_of_guessing, share_of_error, split
 from .report import TRIVIAL, DepthEstimate, DepthProbe
 
 
@@ -43,7 +43,8 @@ def estimate_depth(
     deeper model that merely learns faster would look better.
 
     Errors are measured on data held back. The rule knows nothing of depth but what training shows; spectral
-    figures of the depth itself have not been found to do better.
+    figures of the depth itself have not been found to do better. If the error of the estimate is no such fall
+    below that of guessing, `reason` says so: then nothing was learned, and the estimate is worth nothing.
 
     Args:
         build: Makes a compiled model of a given depth, each time a new one.
@@ -104,11 +105,9 @@ def estimate_depth(
     data = _data(x, y, validation_split, validation_data, seed)
     share = max(round(budget * epochs), 1)
 
-    def improves(probe: Probe, last: Probe | None) -> bool:
-        if last is None:
-            return True
-        drop = last.error - probe.error if math.isfinite(probe.error) else -math.inf
-        return drop > max(least_gain * last.error, least_drop) if math.isfinite(last.error) else drop > 0
+    def improves(error: float, last: float) -> bool:
+        drop = last - error if math.isfinite(error) else -math.inf
+        return drop > max(least_gain * last, least_drop) if math.isfinite(last) else drop > 0
 
     probes: list[Probe] = []
     best: Probe | None = None
@@ -119,7 +118,7 @@ def estimate_depth(
         most = share + math.floor(prolong * share)
         while probe.epochs < most and not probe.converged:
             probe.train(min(max(share // 4, 1), most - probe.epochs))
-        probe.accepted = improves(probe, best)
+        probe.accepted = best is None or improves(probe.error, best.error)
         probes.append(probe)
         if verbose:
             print(f"estimate_depth: {_row(probe)}")
@@ -129,7 +128,14 @@ def estimate_depth(
     assert best is not None
     table = tuple(map(_row, probes))
     cost = sum(row.epochs for row in table) / (len(tried) * epochs)
-    return DepthEstimate(best.depth, table, cost, _reason(best.depth, table, tried, misses == patience))
+    reason = _reason(best.depth, table, tried, misses == patience)
+    guess = math.inf if score else error_of_guessing(data.y, data.y_held)
+    if not improves(best.error, guess):
+        reason += (
+            f" But guessing has an error of {guess:.3g}: nothing was learned that would tell. Raise budget "
+            "or patience."
+        )
+    return DepthEstimate(best.depth, table, cost, reason)
 
 
 def _reason(depth: int, table: tuple[DepthProbe, ...], tried: list[int], settled: bool) -> str:

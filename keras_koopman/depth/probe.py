@@ -142,6 +142,17 @@ def share_of_error(model: keras.Model, x: Any, y: Any) -> float:
     return float(np.mean((outputs[:, 0] > threshold) != classes))
 
 
+def error_of_guessing(y: Any, y_held: Any) -> float:
+    """The same for an answer that knows only the targets trained on: their mean, or their commonest class."""
+    targets, held = np.asarray(y), np.asarray(y_held)
+    classes, held_classes = _classes(targets), _classes(held)
+    if classes is None or held_classes is None:
+        misses = np.sum((held - targets.mean(axis=0)) ** 2)
+        return float(misses / np.sum((held - held.mean(axis=0)) ** 2))
+    values, counts = np.unique(classes, return_counts=True)
+    return float(np.mean(held_classes != values[counts.argmax()]))
+
+
 def _classes(targets: NDArray[Any]) -> NDArray[Any] | None:
     """Number of the class of each sample; None if the targets are values."""
     if np.issubdtype(targets.dtype, np.integer) or targets.dtype == bool:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 import keras_koopman as kk
-from keras_koopman.depth.probe import Probe, share_of_error, split
+from keras_koopman.depth.probe import Probe, error_of_guessing, share_of_error, split
 
 RNG = np.random.default_rng(0)
 X = RNG.normal(size=(160, 3)).astype("float32")
@@ -93,6 +93,29 @@ def test_reasons(monkeypatch):
     assert "before it is certain" in kk.estimate_depth(build, X, Y, depths=[1, 2, 3]).reason
     assert "was not tried" in kk.estimate_depth(build, X, Y, depths=[1, 3]).reason
     assert "is the same" in kk.estimate_depth(build, X, Y, depths=[1, 2, 3]).reason
+
+
+@pytest.mark.parametrize(("error", "says"), [(0.95, True), (0.5, False)])
+def test_says_when_nothing_was_learned(monkeypatch, error, says):
+    Scripted(monkeypatch, [error, error, error])
+    reason = kk.estimate_depth(build, X, Y, depths=[1, 2, 3]).reason
+    assert ("guessing has an error of 1" in reason) == says
+    # What guessing would be by another measure is not known.
+    own = kk.estimate_depth(build, X, Y, depths=[1, 2, 3], score=lambda model, x, y: 0.0)
+    assert "guessing" not in own.reason
+
+
+@pytest.mark.parametrize(
+    ("known", "held", "error"),
+    [
+        ([0, 1, 1, 2], [1, 1, 0, 2], 0.5),
+        ([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 0.5),
+        ([[1.0], [3.0]], [[1.0], [3.0]], 1.0),
+        ([[0.0], [2.0]], [[1.0], [3.0]], 2.0),  # a mean that is another on the data held back
+    ],
+)
+def test_error_of_guessing(known, held, error):
+    assert error_of_guessing(known, held) == pytest.approx(error)
 
 
 class Fixed:
