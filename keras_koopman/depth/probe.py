@@ -148,7 +148,8 @@ def error_of_guessing(y: Any, y_held: Any) -> float:
     classes, held_classes = _classes(targets), _classes(held)
     if classes is None or held_classes is None:
         misses = np.sum((held - targets.mean(axis=0)) ** 2)
-        return float(misses / np.sum((held - held.mean(axis=0)) ** 2))
+        variation = np.sum((held - held.mean(axis=0)) ** 2)
+        return float(misses / variation) if variation else 0.0
     values, counts = np.unique(classes, return_counts=True)
     return float(np.mean(held_classes != values[counts.argmax()]))
 

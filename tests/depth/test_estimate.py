@@ -111,6 +111,7 @@ def test_says_when_nothing_was_learned(monkeypatch, error, says):
         ([0, 1, 1, 2], [1, 1, 0, 2], 0.5),
         ([[1.0, 0.0], [1.0, 0.0], [0.0, 1.0]], [[1.0, 0.0], [0.0, 1.0]], 0.5),
         ([[1.0], [3.0]], [[1.0], [3.0]], 1.0),
+        ([[2.0], [2.0]], [[2.0], [2.0]], 0.0),  # nothing to explain
         ([[0.0], [2.0]], [[1.0], [3.0]], 2.0),  # a mean that is another on the data held back
     ],
 )
