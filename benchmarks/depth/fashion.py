@@ -8,6 +8,7 @@ with half the nodes and half the steps, without data; `halved_nodes`: with half 
 """
 
 import argparse
+import math
 import sys
 import time
 from pathlib import Path
@@ -37,7 +38,6 @@ def network(kind, width):
     layers = keras.layers
     parts = [keras.Input((28, 28, 1))]
     for stage, channels in enumerate((width, 2 * width)):
-        # Statistics are updated at each stage of each step: as slow as in the residual network.
         rate = kk.layers.ConvolutionRate(momentum=0.9)
         parts.append(layers.Conv2D(channels, 3, strides=2, padding="same", name=f"down_{stage}"))
         parts.append(kk.layers.ContinuousBlock(rate, name=f"block_{stage}", **BLOCKS[kind]))
@@ -113,7 +113,8 @@ def main():
             reached = next((i for i, value in enumerate(history) if value >= goal), None)
             place = (None, None) if reached is None else (reached + 1, seconds[reached])
             halved = projected(model, data[1])
-            table.append(setting, seed, kind, model.count_params(), history[-1], seconds[-1], *place, *halved)
+            weights = sum(math.prod(v.shape) for v in model.trainable_variables)
+            table.append(setting, seed, kind, weights, history[-1], seconds[-1], *place, *halved)
 
 
 if __name__ == "__main__":

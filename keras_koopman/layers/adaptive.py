@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -10,11 +11,15 @@ from keras import ops
 from ..backend import mean
 from .basis import Basis
 from .field import Field, Values, is_float
+from .moving import Grid
+from .stages import Stage
 from .tableau import Tableau
 
 # Steps in one cell, rejected ones too. Who needs more has tolerances that rounding cannot meet.
 MOST_STEPS = 1000
 SAFETY, LEAST, MOST = 0.9, 0.2, 5.0
+# All values at a place stand as those of one node and one stage.
+HERE = Stage({0: 1.0}, {0: 1.0})
 
 
 def integrate_adaptively(
@@ -23,6 +28,7 @@ def integrate_adaptively(
     state: Any,
     tableau: Tableau,
     basis: Basis,
+    grid: Grid,
     horizon: float,
     rtol: float,
     atol: float,
@@ -32,8 +38,9 @@ def integrate_adaptively(
     The error of a step is the greatest root mean square over the samples, so that a result does not depend
     on what else is in the batch by more than the tolerances.
     """
+    length = horizon / basis.cells
     for cell in range(basis.cells):
-        state = _through(field, values, state, tableau, basis, cell, horizon / basis.cells, rtol, atol)
+        state = _through(field, values, state, tableau, basis, grid, cell, length, rtol, atol)
     return state
 
 
@@ -43,6 +50,7 @@ def _through(
     state: Any,
     tableau: Tableau,
     basis: Basis,
+    grid: Grid,
     cell: int,
     length: float,
     rtol: float,
@@ -53,7 +61,7 @@ def _through(
     differences = [b - low for b, low in zip(tableau.b, tableau.b_low, strict=True)]
     exponent = -1.0 / (tableau.order_low + 1)
     dtype = state.dtype
-    weights = _Weights(values, basis, cell, field.learned)
+    weights = _Weights(values, basis, grid, cell, field)
     samples = tuple(range(1, len(state.shape)))
 
     def going(place: Any, step: Any, state: Any, count: Any) -> Any:
@@ -66,7 +74,7 @@ def _through(
         slopes: list[Any] = []
         for row, c in zip(tableau.a, tableau.c, strict=True):
             inner = _moved(state, row, slopes, scale)
-            slopes.append(field(weights.at(place + c * step), {0: 1.0}, inner)[0])
+            slopes.append(field(weights.at(place + c * step), HERE, inner)[0])
         new = _moved(state, tableau.b, slopes, scale)
         error = _moved(ops.zeros_like(state), differences, slopes, scale)
         allowed = atol + rtol * ops.maximum(ops.abs(state), ops.abs(new))
@@ -94,21 +102,31 @@ class _Weights:
     """Values of the variables at a place in a cell that is known when it runs.
 
     Args:
-        values: of the nodes.
+        values: of the variables.
         basis: of the weights.
+        grid: of the statistics.
         cell: number of it.
-        learned: of each variable, whether it is a weight.
+        field: the right-hand side.
     """
 
-    def __init__(self, values: Values, basis: Basis, cell: int, learned: list[bool]) -> None:
-        self.members = [values[node] for node in basis.members(cell)]
+    def __init__(self, values: Values, basis: Basis, grid: Grid, cell: int, field: Field) -> None:
+        self.members = [values.nodes[node] for node in basis.members(cell)]
         self.points = basis.points
-        self.learned = learned
+        self.learned = field.learned
+        knots = grid.knots(cell)
+        self.knots = [time * basis.cells - cell for time in knots]
+        self.moving = [
+            [sum(own[1:], own[0]) / len(own) for own in zip(*map(values.moving.get, stages), strict=True)]
+            for stages in knots.values()
+        ]
 
     def at(self, place: Any) -> Values:
-        """All values, as those of one node."""
+        """All values, as those of one node and one stage."""
+        return Values({0: self._weights(place)}, {0: self._statistics(place)})
+
+    def _weights(self, place: Any) -> list[Any]:
         if len(self.members) == 1:
-            return {0: self.members[0]}
+            return self.members[0]
         shapes = []
         for i, point in enumerate(self.points):
             others = np.delete(self.points, i)
@@ -116,13 +134,20 @@ class _Weights:
         found = []
         for i, weight in enumerate(self.learned):
             own = [member[i] for member in self.members]
-            if not is_float(own[0]):
-                found.append(own[0])
-                continue
-            parts = [value * ops.cast(s, value.dtype) for value, s in zip(own, shapes, strict=True)]
-            total = sum(parts[1:], parts[0])
-            if not weight:
-                stacked = ops.stack(own)
-                total = ops.clip(total, ops.min(stacked, axis=0), ops.max(stacked, axis=0))
-            found.append(total)
-        return {0: found}
+            found.append(_sum(own, shapes) if weight and is_float(own[0]) else own[0])
+        return found
+
+    def _statistics(self, place: Any) -> list[Any]:
+        if len(self.knots) == 1:
+            return self.moving[0]
+        hats = []
+        for i, knot in enumerate(self.knots):
+            rises = [(place - self.knots[i - 1]) / (knot - self.knots[i - 1])] if i else []
+            falls = [(after - place) / (after - knot) for after in self.knots[i + 1 : i + 2]]
+            hats.append(ops.clip(ops.min(ops.stack([*rises, *falls])), 0.0, 1.0))
+        return [_sum(own, hats) for own in zip(*self.moving, strict=True)]
+
+
+def _sum(values: Sequence[Any], weights: Sequence[Any]) -> Any:
+    parts = [value * ops.cast(w, value.dtype) for value, w in zip(values, weights, strict=True)]
+    return sum(parts[1:], parts[0])

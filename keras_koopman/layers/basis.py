@@ -92,8 +92,8 @@ class Basis:
                 found[:, i] *= (places - other) / (point - other)
         return found
 
-    def at(self, time: float, late: bool = True) -> dict[int, float]:
-        """Node -> coefficient at a time from 0 to 1; nodes without influence are absent.
+    def locate(self, time: float, late: bool = True) -> tuple[int, float]:
+        """The cell of a time from 0 to 1, and the place in it, from 0 to 1.
 
         Args:
             time: from 0 to 1.
@@ -106,7 +106,17 @@ class Basis:
             place = float(boundary)
             cell = boundary if late else boundary - 1
         cell = min(max(cell, 0), self.cells - 1)
-        row = self.shapes(np.array([place - cell]))[0]
+        return cell, place - cell
+
+    def at(self, time: float, late: bool = True) -> dict[int, float]:
+        """Node -> coefficient at a time from 0 to 1; nodes without influence are absent.
+
+        Args:
+            time: from 0 to 1.
+            late: as for `locate`. Defaults to True.
+        """
+        cell, place = self.locate(time, late)
+        row = self.shapes(np.array([place]))[0]
         found = {n: float(c) for n, c in zip(self.members(cell), row, strict=True) if abs(c) > ROUNDING}
         return {node: round(c) if abs(c - round(c)) < ROUNDING else c for node, c in found.items()}
 

@@ -1,7 +1,8 @@
 """Another basis, scheme or number of steps for the blocks of a model: one linear map for each block.
 
-The map takes node weights to node weights. Statistics, optimizer slots and pruning masks go the same way, but
-may not leave the range of the nodes that they come from: a variance, or a mean of squares, stays positive.
+The map takes node weights to node weights. Optimizer slots and pruning masks go the same way, but may not
+leave the range of the nodes that they come from: a mean of squares stays positive. Moving statistics are
+taken over by the times at which they were gathered.
 """
 
 from __future__ import annotations
@@ -18,8 +19,8 @@ from keras import ops
 from ..backend import engine, precision, read
 from .basis import Basis, Real
 from .continuous_block import ContinuousBlock
-from .field import combined
-from .prototype import learned
+from .field import combined, most
+from .prototype import moving
 from .tableau import Tableau
 
 
@@ -73,31 +74,43 @@ def change_block(
         What became of the nodes; None if they are the same as before, or do not exist yet.
     """
     same = basis == block._basis
+    old = block._grid
     block._set_method(tableau, basis, steps)
-    if same or not block.built:
+    if not block.built:
         return None
-    old = [[read(v) for v in rate.variables] for rate in block.rates]
     with scope_of(model):
-        rates = block._copies(basis.nodes)
-        sources = []
-        for rate, row in zip(rates, matrix, strict=True):
-            weights = {int(node): float(row[node]) for node in np.flatnonzero(row)}
-            sources.append(weights)
-            for i, (variable, weight) in enumerate(zip(rate.variables, learned(rate), strict=True)):
-                if variable.name == "seed_generator_state":
-                    continue  # each node draws its own dropout
-                variable.assign(moved(weights, {node: old[node][i] for node in weights}, within=not weight))
-        for rate, source in zip(rates, sources, strict=True):
-            _keep_frozen(rate, block.rates[max(source, key=lambda node: abs(source[node]))])
+        statistics = [[read(v) for v in stage] for stage in block._moving()]
+        sources = None if same else _change_rates(block, matrix)
+        block._set_grid()
+        for stage, weights in zip(block._moving(), old.seen_from(block._grid), strict=True):
+            for i, variable in enumerate(stage):
+                variable.assign(ops.copy(combined(weights, {s: statistics[s][i] for s in weights})))
+    return None if sources is None else Change(f"{block.path}/node_", sources)
+
+
+def _change_rates(block: ContinuousBlock, matrix: Real) -> tuple[dict[int, float], ...]:
+    """Make the nodes anew, from sums of the old ones; of what each is made."""
+    old = [[read(v) for v in rate.variables] for rate in block.rates]
+    rates = block._copies(len(matrix))
+    sources = []
+    for rate, row in zip(rates, matrix, strict=True):
+        weights = {int(node): float(row[node]) for node in np.flatnonzero(row)}
+        sources.append(weights)
+        for i, (variable, apart) in enumerate(zip(rate.variables, moving(rate), strict=True)):
+            if apart or variable.name == "seed_generator_state":
+                continue  # statistics belong to stages, and each node draws its own dropout
+            variable.assign(moved(weights, {node: old[node][i] for node in weights}))
+    for rate, source in zip(rates, sources, strict=True):
+        _keep_frozen(rate, block.rates[most(source)])
     block._set_rates(rates)
-    return Change(f"{block.path}/node_", tuple(sources))
+    return tuple(sources)
 
 
-def moved(weights: Mapping[int, float], values: Mapping[int, Any], within: bool) -> Any:
+def moved(weights: Mapping[int, float], values: Mapping[int, Any], within: bool = False) -> Any:
     """A sum of values; of masks, what is set in any. Always a new tensor: JAX gives buffers away."""
-    nearest = max(weights, key=lambda node: abs(weights[node]))
+    nearest = most(weights)
     if precision(values[nearest]) != "bool":
-        return ops.copy(combined(weights, values, nearest, within))
+        return ops.copy(combined(weights, values, within))
     found = ops.copy(values[nearest])
     for value in values.values():
         found = ops.logical_or(found, value)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
 import keras
@@ -15,9 +16,10 @@ from .adaptive import integrate_adaptively
 from .basis import Basis, default_nodes
 from .field import Field
 from .finite import checked
-from .integrate import integrate, pairs
-from .prototype import Prototype, built_copy
-from .stages import describe, plan_of, unused_nodes
+from .integrate import integrate
+from .moving import Grid, Statistics
+from .prototype import Prototype, built_copy, moving
+from .stages import Stage, describe, plan_of, unused_nodes
 from .tableau import NAMED, Tableau, tableau_of
 
 
@@ -31,8 +33,9 @@ class ContinuousBlock(keras.layers.Layer):
     number of steps or another scheme after training, begin with few nodes and refine them
     (`kk.layers.refine`), or be cut down without data (`kk.layers.project`).
 
-    Moving statistics belong to the nodes as weights do, and are updated as the rate is met on the way;
-    regularisers and constraints act on the nodes. A loss that the rate adds counts once in each step.
+    Moving statistics, like those of batch normalisation, belong to the stages of the steps, as each sees
+    states of its own; another method or basis takes them over by time. Regularisers and constraints act on
+    the nodes. A loss that the rate adds counts once in each step.
 
     Args:
         rate: Layer or small model whose output has the shape of its input, like those of `kk.layers` or a
@@ -59,6 +62,8 @@ class ContinuousBlock(keras.layers.Layer):
 
     Attributes:
         rates: The copies of the rate, one for each node; empty until built.
+        statistics: Moving statistics of the stages beyond the first one at each node, whose own are with the
+            node; empty until built.
 
     Raises:
         TypeError: If an argument has the wrong type, or the rate cannot be copied.
@@ -98,6 +103,7 @@ class ContinuousBlock(keras.layers.Layer):
         self._steps = _checks.whole_number("steps", steps, least=1)
         self._tableau = tableau_of(scheme)
         self._basis = Basis(basis, default_nodes(basis, self._steps) if nodes is None else nodes)
+        self._grid = Grid.of(self._tableau, self._steps, self._basis)
         self.horizon = _checks.real_number("horizon", horizon, 0.0, math.inf)
         self.memory = _checks.one_of("memory", memory, ("full", "checkpoint"))
         self.rtol = _checks.real_number("rtol", rtol, 0.0, 1.0)
@@ -109,6 +115,7 @@ class ContinuousBlock(keras.layers.Layer):
             self.supports_jit = False
         self.supports_masking = True
         self.rates: list[keras.layers.Layer] = []
+        self.statistics: list[keras.layers.Layer] = []
         self._state_shape: tuple[int | None, ...] | None = None
         self._warn_of_unused()
 
@@ -138,10 +145,11 @@ class ContinuousBlock(keras.layers.Layer):
             raise ValueError(f"{self.name!r} takes one tensor, got inputs of shapes {input_shape}.")
         self._state_shape = tuple(input_shape)
         self._set_rates(self._copies(self.nodes))
+        self._set_grid()
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The state at the end."""
-        field = Field(self.rates, training, mask)
+        field = Field(self.rates, self._moving(), training, mask)
         values = field.values()
         if self._tableau.adaptive:
             if training:
@@ -150,21 +158,20 @@ class ContinuousBlock(keras.layers.Layer):
                     "only. Train with a fixed scheme, like 'rk4', and change it afterwards: "
                     "kk.layers.project(model, scheme='dopri5')."
                 )
-            return integrate_adaptively(
-                field, values, inputs, self._tableau, self._basis, self.horizon, self.rtol, self.atol
-            )
+            method = self._tableau, self._basis, self._grid
+            return integrate_adaptively(field, values, inputs, *method, self.horizon, self.rtol, self.atol)
         state, after, loss = integrate(
             field,
             values,
             inputs,
             self._tableau,
-            plan_of(self._tableau, self._basis, self._steps),
+            plan_of(self._tableau, self._basis, self._steps, self._grid),
             self.horizon / self._steps,
             checkpoint=self.memory == "checkpoint" and bool(training),
             check=self._check if self.check_finite else None,
         )
-        for node, i, value in pairs(values, after):
-            self.rates[node].variables[i].assign(value)
+        for variable, value in field.changed(values, after):
+            variable.assign(value)
         if loss is not None:
             self.add_loss(loss)
         return state
@@ -176,12 +183,9 @@ class ContinuousBlock(keras.layers.Layer):
     def weights_at(self, time: float) -> list[Any]:
         """The weights of the rate at a time from 0 to `horizon`, in the order of `rates[0].variables`."""
         share = _checks.real_number("time", time, 0.0, math.nextafter(self.horizon, math.inf), closed=True)
-        weights = self._basis.at(share / self.horizon)
-        values = [[ops.convert_to_numpy(v) for v in self.rates[node].variables] for node in weights]
-        return [
-            sum(c * v for c, v in zip(weights.values(), own, strict=True))
-            for own in zip(*values, strict=True)
-        ]
+        field = Field(self.rates, self._moving(), None, None)
+        stage = Stage(self._basis.at(share / self.horizon), self._grid.at(share / self.horizon))
+        return [ops.convert_to_numpy(value) for value in field.at(field.values(), stage)]
 
     # --- a change of depth: what kk.layers.refine and kk.layers.project are made of ---
 
@@ -194,12 +198,45 @@ class ContinuousBlock(keras.layers.Layer):
             ]
 
     def _set_rates(self, rates: list[keras.layers.Layer]) -> None:
+        with self._unlocked():
+            self.rates.clear()
+            self.rates.extend(rates)
+
+    def _set_grid(self) -> None:
+        """Make room for the moving statistics of all stages of the method as it is now."""
+        grid = self._grid = Grid.of(self._tableau, self._steps, self._basis)
+        rate = self.rates[0]
+        like = [v for v, found in zip(rate.variables, moving(rate), strict=True) if found]
+        count = grid.homes.count(None) if like else 0
+        with self._open_name_scope():
+            later = [Statistics(like, name=f"statistics_{number}") for number in range(count)]
+        with self._unlocked():
+            self.statistics.clear()
+            self.statistics.extend(later)
+
+    def _moving(self) -> list[list[Any]]:
+        """The variables that hold the moving statistics of each stage."""
+        kept = iter(self.statistics)
+        which = moving(self.rates[0])
+        if not any(which):
+            return [[] for _ in self._grid.homes]
+        return [
+            next(kept).variables
+            if home is None
+            else [v for v, found in zip(self.rates[home].variables, which, strict=True) if found]
+            for home in self._grid.homes
+        ]
+
+    @contextlib.contextmanager
+    def _unlocked(self) -> Iterator[None]:
+        """Within it layers may be added and taken away."""
         locked = self._tracker.locked
         self._tracker.unlock()
-        self.rates.clear()
-        self.rates.extend(rates)
-        if locked:
-            self._tracker.lock()
+        try:
+            yield
+        finally:
+            if locked:
+                self._tracker.lock()
 
     def _set_method(self, tableau: Tableau, basis: Basis, steps: int) -> None:
         self._tableau, self._basis, self._steps = tableau, basis, steps

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 import keras
 
 from .field import Field, Values
-from .stages import Plan
+from .stages import Plan, Stage
 from .tableau import Tableau
 
 Check = Callable[[Any, str], Any]
@@ -32,7 +32,7 @@ def integrate(
         values: of the variables.
         state: at the start.
         tableau: the method.
-        plan: node weights of each stage of each step.
+        plan: where each stage of each step looks.
         length: of a step.
         checkpoint: whether to keep the states between steps alone, and compute the rest again for gradients.
         check: looks at a tensor, which it gives back, and knows where it comes from in words.
@@ -60,7 +60,7 @@ def _step(
     values: Values,
     state: Any,
     tableau: Tableau,
-    weights: tuple[dict[int, float], ...],
+    stages: tuple[Stage, ...],
     length: float,
     number: int,
     check: Check | None,
@@ -69,7 +69,7 @@ def _step(
     total = None
     for i, row in enumerate(tableau.a):
         place = _advanced(state, row, slopes, length)
-        slope, values, loss = field(values, weights[i], place)
+        slope, values, loss = field(values, stages[i], place)
         if check is not None:
             slope = check(slope, f"step {number + 1}, stage {i + 1}")
         slopes.append(slope)
@@ -104,32 +104,33 @@ def _recomputed(
     TensorFlow sees no tensor that a function merely closes over, so all that has a gradient goes in as an
     argument, and all that is computed comes out.
     """
-    nodes = sorted({node for n in steps for weights in plan[n] for node in weights})
+    nodes = sorted({node for n in steps for stage in plan[n] for node in stage.weights})
+    points = sorted({point for n in steps for stage in plan[n] for point in stage.moving})
+    apart = [i for i, weight in enumerate(field.learned) if not weight and i not in field.moving]
     weights = [(node, i) for node in nodes for i, weight in enumerate(field.learned) if weight]
-    others = [(node, i) for node in nodes for i, weight in enumerate(field.learned) if not weight]
     has_loss = False
+
+    def rest(values: Values) -> list[Any]:
+        return [values.nodes[node][i] for node in nodes for i in apart] + [
+            value for point in points for value in values.moving[point]
+        ]
 
     def pure(state: Any, *tensors: Any) -> Any:
         nonlocal has_loss
-        inside = {**values, **{node: list(values[node]) for node in nodes}}
+        inside = Values({**values.nodes, **{n: list(values.nodes[n]) for n in nodes}}, values.moving)
         for (node, i), tensor in zip(weights, tensors, strict=True):
-            inside[node][i] = tensor
+            inside.nodes[node][i] = tensor
         state, inside, loss = run(state, inside, steps)
         has_loss = loss is not None
-        changed = [inside[node][i] for node, i in others]
-        return (state, *changed, *([loss] if has_loss else []))
+        return (state, *rest(inside), *([loss] if has_loss else []))
 
-    found = list(keras.remat(pure)(state, *(values[node][i] for node, i in weights)))
+    found = list(keras.remat(pure)(state, *(values.nodes[node][i] for node, i in weights)))
     loss = found.pop() if has_loss else None
-    after = {**values, **{node: list(values[node]) for node in nodes}}
-    for (node, i), tensor in zip(others, found[1:], strict=True):
-        after[node][i] = tensor
-    return found[0], after, loss
-
-
-def pairs(before: Values, after: Values) -> Iterator[tuple[int, int, Any]]:
-    """Node, index and new value of each variable whose value is another."""
-    for node, values in after.items():
-        for i, value in enumerate(values):
-            if value is not before[node][i]:
-                yield node, i, value
+    state, *left = found
+    after = Values({**values.nodes, **{n: list(values.nodes[n]) for n in nodes}}, dict(values.moving))
+    for node in nodes:
+        for i in apart:
+            after.nodes[node][i] = left.pop(0)
+    for point in points:
+        after.moving[point] = [left.pop(0) for _ in after.moving[point]]
+    return state, after, loss

@@ -49,9 +49,10 @@ def project(
 ) -> Projection:
     """A model whose blocks have another depth, scheme or basis, without data.
 
-    The weights as functions of time are replaced by the nearest ones, in L2, that the new nodes can make up;
-    moving statistics likewise, within the range of the old ones. It is exact where the new basis contains the
-    old one. The error says how far the weights moved, not how much worse the model is: evaluate it.
+    The weights as functions of time are replaced by the nearest ones, in L2, that the new nodes can make up.
+    It is exact where the new basis contains the old one. Moving statistics stay with their times: as they are
+    where steps and scheme stay, else those of the nearest stages. The error says how far the weights moved,
+    not how much worse the model is: evaluate it.
 
     Args:
         model: With one `ContinuousBlock` or more; Sequential, functional, or of a class with `get_config`.

@@ -96,3 +96,11 @@ def learned(rate: keras.layers.Layer) -> list[bool]:
     """Of each variable, whether it is made to be learned, frozen or not; statistics and seeds are not."""
     made = {id(v) for layer in rate._flatten_layers() for v in layer._trainable_variables}
     return [id(v) in made for v in rate.variables]
+
+
+def moving(rate: keras.layers.Layer) -> list[bool]:
+    """Of each variable, whether it is a moving statistic: a real number that is not made to be learned."""
+    return [
+        not weight and "float" in keras.backend.standardize_dtype(v.dtype)
+        for v, weight in zip(rate.variables, learned(rate), strict=True)
+    ]

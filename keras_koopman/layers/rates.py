@@ -80,8 +80,7 @@ class ConvolutionRate(keras.layers.Layer):
         filters: Of the inner convolution. Defaults to None: as many channels as the state has.
         kernel_size: Of both. Defaults to 3.
         activation: Before each convolution. Defaults to `"relu"`.
-        momentum: Of the moving statistics. They are updated at each evaluation, so those of a node that meets
-            several in a step forget faster. Defaults to 0.99.
+        momentum: Of the moving statistics. Defaults to 0.99.
         kernel_regularizer: Of both kernels. Defaults to None.
         **kwargs: Of `keras.layers.Layer`.
 

@@ -1,25 +1,48 @@
-"""At which node weights each stage of each step is evaluated."""
+"""At which node weights, and with which statistics, each stage of each step is evaluated."""
 
 from __future__ import annotations
 
 import functools
 from collections.abc import Sequence
+from typing import NamedTuple
 
 from .basis import Basis
+from .moving import Grid
 from .tableau import Tableau
 
-# For each step, for each stage: node -> coefficient.
-Plan = tuple[tuple[dict[int, float], ...], ...]
+
+class Stage(NamedTuple):
+    """Where a stage looks.
+
+    Attributes:
+        weights: node -> coefficient.
+        moving: stage whose statistics are taken, by its number in the grid -> coefficient.
+    """
+
+    weights: dict[int, float]
+    moving: dict[int, float]
+
+
+# For each step, its stages.
+Plan = tuple[tuple[Stage, ...], ...]
 
 
 @functools.lru_cache
-def plan_of(tableau: Tableau, basis: Basis, steps: int) -> Plan:
-    """Coefficients of the nodes at each stage of each step.
+def plan_of(tableau: Tableau, basis: Basis, steps: int, grid: Grid | None = None) -> Plan:
+    """Where each stage of each step looks.
 
-    Where a stage meets a boundary of cells, one in the second half of its step lies just before it, so that
-    a step within a cell never sees the next one.
+    Args:
+        tableau: the method.
+        basis: of the weights.
+        steps: number of them.
+        grid: of the statistics that there are. Defaults to None: those of the method.
     """
-    return tuple(tuple(basis.at((n + c) / steps, late=c <= 0.5) for c in tableau.c) for n in range(steps))
+    own = Grid.of(tableau, steps, basis)
+    stages = [
+        Stage(basis.at(time, late), moving)
+        for (time, late), moving in zip(own.times, (grid or own).seen_from(own), strict=True)
+    ]
+    return tuple(tuple(stages[n * tableau.stages : (n + 1) * tableau.stages]) for n in range(steps))
 
 
 def unused_nodes(tableau: Tableau, basis: Basis, steps: int) -> list[int]:
@@ -27,9 +50,9 @@ def unused_nodes(tableau: Tableau, basis: Basis, steps: int) -> list[int]:
     used = {
         node
         for step in plan_of(tableau, basis, steps)
-        for stage, weights in enumerate(step)
-        if _matters(tableau, stage)
-        for node in weights
+        for number, stage in enumerate(step)
+        if _matters(tableau, number)
+        for node in stage.weights
     }
     return [node for node in range(basis.nodes) if node not in used]
 

@@ -34,18 +34,21 @@ def test_exact_where_the_new_basis_contains_the_old_one(basis, target):
     assert array(other(X)) == pytest.approx(array(model(X)), abs=1e-5)
 
 
-def test_statistics_stay_within_those_of_the_nodes():
-    model, block = model_of(normed_rate(), steps=4, basis="fem", nodes=5)
+@pytest.mark.parametrize(("basis", "nodes"), [("fem", 2), ("constant", 1)])
+def test_statistics_stay_with_their_times(basis, nodes):
+    model, block = model_of(normed_rate(), steps=4, basis=basis, scheme="midpoint", nodes=2 * nodes)
     randomise(model)
-    small, _ = project(model, nodes=2)
-    for moved, *old in zip(
-        *(
-            [array(rate.layers[1].moving_variance) for rate in b.rates]
-            for b in (small.get_layer("block"), block)
-        ),
-        strict=False,
-    ):
-        assert np.all(moved > 0), old
+
+    def variances(block):
+        return [array(variables[1]) for variables in block._moving()]
+
+    found = project(model, nodes=nodes).model.get_layer("block")
+    for now, old in zip(variances(found), variances(block), strict=True):
+        assert now.tolist() == old.tolist()
+    # Half the steps have their stages at times 0, 1/4, 1/2, 3/4, where the old steps began.
+    found = project(model, nodes=nodes, steps=2, scheme="midpoint").model.get_layer("block")
+    for now, old in zip(variances(found), variances(block)[::2], strict=True):
+        assert now.tolist() == old.tolist()
 
 
 def test_steps_and_scheme_alone_keep_the_weights():

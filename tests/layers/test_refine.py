@@ -22,8 +22,7 @@ def test_outputs_stay(basis):
     assert refine(model, 3) is model
     assert block.nodes == (10 if basis == "fem" else 3 * nodes)
     assert len(block.rates) == block.nodes
-    # Variances between the nodes of a polynomial stay within their range, which is not linear.
-    assert array(model(X)) == pytest.approx(before, abs=0.2 if basis == "polynomial" else 1e-5)
+    assert array(model(X)) == pytest.approx(before, abs=1e-5)
 
 
 def test_known_values():
