@@ -1,6 +1,6 @@
 """`estimate_depth` against a full sweep, "two layers", and three spectral statistics of one deep network.
 
-KERAS_BACKEND=jax python benchmarks/depth/estimates.py [--pairs 33] [--seeds 2]
+KERAS_BACKEND=jax python benchmarks/depth/estimates.py [--pairs 51] [--seeds 2]
 
 Goes on where it was broken off; `summarise_estimates.py` reads what it writes.
 """
@@ -10,7 +10,7 @@ import argparse
 import keras
 import numpy as np
 from _rows import Table
-from _tasks import ARCHITECTURES, NEW, OLD, builder, data
+from _tasks import ARCHITECTURES, GROUPS, LAST, NEW, OLD, TASKS, builder, data
 
 import keras_koopman as kk
 from keras_koopman.depth.probe import share_of_error
@@ -64,16 +64,17 @@ def spectral(task):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=len({**OLD, **NEW}) * len(ARCHITECTURES))
+    parser.add_argument("--pairs", type=int, default=len(TASKS) * len(ARCHITECTURES))
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     swept = Table("sweep", ("task", "architecture", "depth", "seed"), ("error",))
     keys = ("task", "architecture")
-    estimates = Table("estimates", keys, ("new", "depth", "cost", "probes", "reason"))
+    estimates = Table("estimates", keys, ("group", "depth", "cost", "probes", "reason"))
     names = [f"nodes_{k}" for k in DEPTHS] + [f"moved_{k}" for k in DEPTHS]
     statistics = Table("statistics", ("task",), (*names, "half_life"))
     # Old and new tasks by turns, so that a part of the table has both.
     tasks = [t for pair in zip(OLD, NEW, strict=False) for t in pair] + list(NEW)[len(OLD) :]
+    tasks += LAST
     for task, architecture in [(t, a) for t in tasks for a in ARCHITECTURES][: options.pairs]:
         if statistics.lacks(task):
             nodes, moved, half_life = spectral(task)
@@ -81,9 +82,9 @@ def main():
         if estimates.lacks(task, architecture):
             (x, y), _ = data(task)
             found = kk.estimate_depth(builder(task, architecture), x, y, DEPTHS, epochs=EPOCHS)
-            estimates.append(
-                task, architecture, task in NEW, found.depth, found.cost, len(found.table), found.reason
-            )
+            group = next(name for name, members in GROUPS.items() if task in members)
+            row = group, found.depth, found.cost, len(found.table), found.reason
+            estimates.append(task, architecture, *row)
         sweep(swept, task, architecture, options.seeds)
 
 

@@ -10,6 +10,7 @@ import collections
 
 import numpy as np
 from _rows import Table
+from _tasks import GROUPS
 
 DEPTHS = range(1, 9)
 
@@ -58,21 +59,20 @@ def main():
     true = needs()
     rows = Table("estimates", ("task", "architecture"), ()).rows()
     rows = {(r["task"], r["architecture"]): r for r in rows if (r["task"], r["architecture"]) in true}
-    new = [key for key, row in rows.items() if row["new"] == "True"]
-    old = [key for key in rows if key not in new]
+    groups = {name: [key for key, row in rows.items() if row["group"] == name] for name in GROUPS}
     statistics = {row["task"]: row for row in Table("statistics", ("task",), ()).rows()}
-    print(f"{len(rows)} pairs, {len(new)} of them new; needs {sorted(true[key] for key in rows)}")
+    print(f"{len(rows)} pairs; needs {sorted(true[key] for key in rows)}")
     answers = {
         "estimate_depth": {key: int(row["depth"]) for key, row in rows.items()},
         "two layers": dict.fromkeys(rows, 2),
     }
     for name, (rule, thresholds) in RULES.items():
         guesses = [{key: rule(statistics[key[0]], t) for key in rows} for t in thresholds]
-        answers[name] = max(guesses, key=lambda guess: near(guess, true, old)[0])
+        answers[name] = max(guesses, key=lambda guess: near(guess, true, groups["old"])[0])
     print(f"estimate_depth costs {np.mean([float(row['cost']) for row in rows.values()]):.3f} of a sweep")
-    print("within one layer: all, needing three or more; on old and on new tasks")
+    print("within one layer, of those that need three or more: all tasks", *groups, sep="; ")
     for name, depths in answers.items():
-        shares = [near(depths, true, keys) for keys in (list(rows), old, new)]
+        shares = [near(depths, true, keys) for keys in (list(rows), *groups.values())]
         print(f"{name:40s}", "; ".join(f"{a:.2f}, {b:.2f} of {n}" for a, b, n in shares))
 
 

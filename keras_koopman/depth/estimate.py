@@ -38,13 +38,14 @@ def estimate_depth(
 
     A depth is accepted if the error falls by more than `least_gain` of that of the last accepted one and by
     more than `least_drop`: by default a tenth, and a hundredth of the variance or of the samples. After
-    `patience` depths in a row that were not, the last accepted one is the estimate. A depth whose weights
+    `patience` depths in a row that were not, the last accepted one is the estimate; while none is such a fall
+    below the error of guessing, none counts, as nothing was learned that could tell. A depth whose weights
     still drift after its budget, as its Koopman figures tell, goes on a little before it is judged: else a
     deeper model that merely learns faster would look better.
 
     Errors are measured on data held back. The rule knows nothing of depth but what training shows; spectral
-    figures of the depth itself have not been found to do better. If the error of the estimate is no such fall
-    below that of guessing, `reason` says so: then nothing was learned, and the estimate is worth nothing.
+    figures of the depth itself have not been found to do better. If no depth learns more than guessing,
+    `reason` says so: then the estimate is worth nothing.
 
     Args:
         build: Makes a compiled model of a given depth, each time a new one.
@@ -53,7 +54,8 @@ def estimate_depth(
         depths: To try, the least first. Defaults to `range(1, 9)`.
         epochs: Of a full training, against which the cost is counted. Defaults to 40.
         budget: Share of `epochs` for each probe. Defaults to 0.2.
-        patience: Depths in a row that are not accepted before it stops. Defaults to 2.
+        patience: Depths in a row that are not accepted before it stops, once one has learned anything.
+            Defaults to 2.
         validation_split: Share of the samples to hold back. Defaults to 0.2.
         validation_data: `(x, y)` to judge by instead. Defaults to None.
         batch_size: Of training. Defaults to 32.
@@ -61,7 +63,8 @@ def estimate_depth(
         least_drop: Least fall of the error. Defaults to 0.01.
         prolong: Share of a probe's budget by which it may go on. Defaults to 0.5.
         score: Error of a model on data, `(model, x, y) -> number`, the less the better. Defaults to None:
-            the share of wrong classes, or of the variance that is not explained.
+            the share of wrong classes, or of the variance that is not explained. Of an error of your own it
+            is not known what guessing gives, so all depths count.
         fit_kwargs: More arguments of `fit`, but for epochs and batch size. Defaults to None.
         seed: Of the split and of each probe. Defaults to 0.
         verbose: 1 prints a line for each probe. Defaults to 0.
@@ -109,6 +112,7 @@ def estimate_depth(
         drop = last - error if math.isfinite(error) else -math.inf
         return drop > max(least_gain * last, least_drop) if math.isfinite(last) else drop > 0
 
+    guess = math.inf if score else error_of_guessing(data.y, data.y_held)
     probes: list[Probe] = []
     best: Probe | None = None
     misses = 0
@@ -122,18 +126,18 @@ def estimate_depth(
         probes.append(probe)
         if verbose:
             print(f"estimate_depth: {_row(probe)}")
-        best, misses = (probe, 0) if probe.accepted else (best, misses + 1)
+        best = probe if probe.accepted else best
+        learned = improves(best.error, guess)
+        misses = misses + 1 if learned and not probe.accepted else 0
         if misses == patience:
             break
     assert best is not None
     table = tuple(map(_row, probes))
     cost = sum(row.epochs for row in table) / (len(tried) * epochs)
     reason = _reason(best.depth, table, tried, misses == patience)
-    guess = math.inf if score else error_of_guessing(data.y, data.y_held)
-    if not improves(best.error, guess):
+    if not learned:
         reason += (
-            f" But guessing has an error of {guess:.3g}: nothing was learned that would tell. Raise budget "
-            "or patience."
+            f" But guessing has an error of {guess:.3g}: nothing was learned that would tell. Raise budget."
         )
     return DepthEstimate(best.depth, table, cost, reason)
 

@@ -95,6 +95,20 @@ def test_reasons(monkeypatch):
     assert "is the same" in kk.estimate_depth(build, X, Y, depths=[1, 2, 3]).reason
 
 
+@pytest.mark.parametrize(
+    ("errors", "depth", "tried"),
+    [
+        ([1.0, 1.0, 0.96, 0.5, 0.5, 0.5, 0.1], 4, 6),
+        ([0.7, 0.7, 0.7, 0.1], 1, 3),  # the first one learned something, so the others count
+        ([1.0, 1.0, 1.0, 1.0], 1, 4),
+    ],
+)
+def test_depths_do_not_count_before_something_was_learned(monkeypatch, errors, depth, tried):
+    Scripted(monkeypatch, errors)
+    estimate = kk.estimate_depth(build, X, Y, depths=range(1, len(errors) + 1))
+    assert (estimate.depth, len(estimate.table)) == (depth, tried)
+
+
 @pytest.mark.parametrize(("error", "says"), [(0.95, True), (0.5, False)])
 def test_says_when_nothing_was_learned(monkeypatch, error, says):
     Scripted(monkeypatch, [error, error, error])
