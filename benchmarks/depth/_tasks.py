@@ -1,7 +1,7 @@
 """Tasks and architectures for the estimate of depth, in three groups.
 
-The old ones are like those that the rule was made on, the new ones came after it. That depths do not count until
-something was learned was added for what the new ones showed, and is judged on the last ones, fixed before.
+The old ones are like those that the rule was made on, the new ones came after it. That depths do not count
+until something was learned was added for what the new ones showed, and is judged on the last ones, fixed before.
 """
 
 import keras

@@ -122,11 +122,11 @@ def estimate_depth(
         most = share + math.floor(prolong * share)
         while probe.epochs < most and not probe.converged:
             probe.train(min(max(share // 4, 1), most - probe.epochs))
-        probe.accepted = best is None or improves(probe.error, best.error)
+        best = probe if best is None or improves(probe.error, best.error) else best
+        probe.accepted = best is probe
         probes.append(probe)
         if verbose:
             print(f"estimate_depth: {_row(probe)}")
-        best = probe if probe.accepted else best
         learned = improves(best.error, guess)
         misses = misses + 1 if learned and not probe.accepted else 0
         if misses == patience:
