@@ -1,7 +1,8 @@
 """Tasks and architectures for the estimate of depth, in three groups.
 
 The old ones are like those that the rule was made on, the new ones came after it. That depths do not count
-until something was learned was added for what the new ones showed, and is judged on the last ones, fixed before.
+until something was learned was added for what the new ones showed, and is judged on the last ones, which were
+fixed before.
 """
 
 import keras

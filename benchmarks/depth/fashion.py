@@ -109,7 +109,7 @@ def main():
             model, history, seconds = run(kind, seed, options, data)
             goals = {(r["setting"], r["seed"]): r for r in table.rows() if r["network"] == "residual"}
             row = goals.get((setting, str(seed)))
-            goal = history[-1] if row is None else float(row["accuracy"])
+            goal = history[-1] if kind == "residual" else math.inf if row is None else float(row["accuracy"])
             reached = next((i for i, value in enumerate(history) if value >= goal), None)
             place = (None, None) if reached is None else (reached + 1, seconds[reached])
             halved = projected(model, data[1])
