@@ -1,16 +1,17 @@
 """`estimate_depth` against a full sweep, "two layers", and three spectral statistics of one deep network.
 
-KERAS_BACKEND=jax python benchmarks/depth/estimates.py [--pairs 51] [--seeds 2]
+KERAS_BACKEND=jax python benchmarks/depth/estimates.py [--groups old new last] [--seeds 2]
 
 Goes on where it was broken off; `summarise_estimates.py` reads what it writes.
 """
 
 import argparse
+import itertools
 
 import keras
 import numpy as np
 from _rows import Table
-from _tasks import ARCHITECTURES, GROUPS, LAST, NEW, OLD, TASKS, builder, data
+from _tasks import ARCHITECTURES, GROUPS, builder, data
 
 import keras_koopman as kk
 from keras_koopman.depth.probe import share_of_error
@@ -64,7 +65,7 @@ def spectral(task):
 
 def main():
     parser = argparse.ArgumentParser()
-    parser.add_argument("--pairs", type=int, default=len(TASKS) * len(ARCHITECTURES))
+    parser.add_argument("--groups", nargs="+", choices=GROUPS, default=[*GROUPS])
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     swept = Table("sweep", ("task", "architecture", "depth", "seed"), ("error",))
@@ -72,17 +73,14 @@ def main():
     estimates = Table("estimates", keys, ("group", "depth", "cost", "probes", "reason"))
     names = [f"nodes_{k}" for k in DEPTHS] + [f"moved_{k}" for k in DEPTHS]
     statistics = Table("statistics", ("task",), (*names, "half_life"))
-    # Old and new tasks by turns, so that a part of the table has both.
-    tasks = [t for pair in zip(OLD, NEW, strict=False) for t in pair] + list(NEW)[len(OLD) :]
-    tasks += LAST
-    for task, architecture in [(t, a) for t in tasks for a in ARCHITECTURES][: options.pairs]:
+    tasks = [(group, task) for group in options.groups for task in GROUPS[group]]
+    for (group, task), architecture in itertools.product(tasks, ARCHITECTURES):
         if statistics.lacks(task):
             nodes, moved, half_life = spectral(task)
             statistics.append(task, *nodes, *moved, half_life)
         if estimates.lacks(task, architecture):
             (x, y), _ = data(task)
             found = kk.estimate_depth(builder(task, architecture), x, y, DEPTHS, epochs=EPOCHS)
-            group = next(name for name, members in GROUPS.items() if task in members)
             row = group, found.depth, found.cost, len(found.table), found.reason
             estimates.append(task, architecture, *row)
         sweep(swept, task, architecture, options.seeds)
