@@ -112,7 +112,7 @@ def estimate_depth(
         drop = last - error if math.isfinite(error) else -math.inf
         return drop > max(least_gain * last, least_drop) if math.isfinite(last) else drop > 0
 
-    guess = math.inf if score else error_of_guessing(data.y, data.y_held)
+    guess = math.inf if score else error_of_guessing(data.y_held)
     probes: list[Probe] = []
     best: Probe | None = None
     misses = 0

@@ -113,7 +113,7 @@ class _Weights:
         self.members = [values.nodes[node] for node in basis.members(cell)]
         self.points = basis.points
         self.learned = field.learned
-        knots = grid.knots(cell)
+        knots = grid.knots((cell + 0.5) / basis.cells)
         self.knots = [time * basis.cells - cell for time in knots]
         self.moving = [
             [sum(own[1:], own[0]) / len(own) for own in zip(*map(values.moving.get, stages), strict=True)]

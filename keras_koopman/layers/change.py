@@ -74,14 +74,15 @@ def change_block(
         What became of the nodes; None if they are the same as before, or do not exist yet.
     """
     same = basis == block._basis
-    old = block._grid
+    old, grid = block._grid, block._grid_of(tableau, basis, steps)
+    before = block._moving() if block.built else []
     block._set_method(tableau, basis, steps)
     if not block.built:
         return None
     with scope_of(model):
-        statistics = [[read(v) for v in stage] for stage in block._moving()]
+        statistics = [[ops.copy(read(v)) for v in stage] for stage in before]  # torch writes in place
         sources = None if same else _change_rates(block, matrix)
-        block._set_grid()
+        block._set_grid(grid)
         for stage, weights in zip(block._moving(), old.seen_from(block._grid), strict=True):
             for i, variable in enumerate(stage):
                 variable.assign(ops.copy(combined(weights, {s: statistics[s][i] for s in weights})))

@@ -145,7 +145,7 @@ class ContinuousBlock(keras.layers.Layer):
             raise ValueError(f"{self.name!r} takes one tensor, got inputs of shapes {input_shape}.")
         self._state_shape = tuple(input_shape)
         self._set_rates(self._copies(self.nodes))
-        self._set_grid()
+        self._set_grid(self._grid_of(self._tableau, self._basis, self._steps))
 
     def call(self, inputs: Any, training: bool | None = None, mask: Any = None) -> Any:
         """The state at the end."""
@@ -202,14 +202,21 @@ class ContinuousBlock(keras.layers.Layer):
             self.rates.clear()
             self.rates.extend(rates)
 
-    def _set_grid(self) -> None:
-        """Make room for the moving statistics of all stages of the method as it is now."""
-        grid = self._grid = Grid.of(self._tableau, self._steps, self._basis)
-        rate = self.rates[0]
-        like = [v for v, found in zip(rate.variables, moving(rate), strict=True) if found]
-        count = grid.homes.count(None) if like else 0
+    def _grid_of(self, tableau: Tableau, basis: Basis, steps: int) -> Grid:
+        """Where another method looks for statistics: an adaptive one, where they have been gathered."""
+        return self._grid if tableau.adaptive else Grid.of(tableau, steps, basis)
+
+    def _set_grid(self, grid: Grid) -> None:
+        """Make room for the moving statistics of all stages of a grid."""
+        self._grid = grid
+        nodes = [node for node, first in grid.homes(self._basis) if not first]
+        if not any(moving(self.rates[0])):
+            nodes = []
         with self._open_name_scope():
-            later = [Statistics(like, name=f"statistics_{number}") for number in range(count)]
+            later = [
+                Statistics(self._moving_at(node), name=f"statistics_{number}")
+                for number, node in enumerate(nodes)
+            ]
         with self._unlocked():
             self.statistics.clear()
             self.statistics.extend(later)
@@ -217,15 +224,15 @@ class ContinuousBlock(keras.layers.Layer):
     def _moving(self) -> list[list[Any]]:
         """The variables that hold the moving statistics of each stage."""
         kept = iter(self.statistics)
-        which = moving(self.rates[0])
-        if not any(which):
-            return [[] for _ in self._grid.homes]
-        return [
-            next(kept).variables
-            if home is None
-            else [v for v, found in zip(self.rates[home].variables, which, strict=True) if found]
-            for home in self._grid.homes
-        ]
+        homes = self._grid.homes(self._basis)
+        if not any(moving(self.rates[0])):
+            return [[] for _ in homes]
+        return [self._moving_at(node) if first else next(kept).variables for node, first in homes]
+
+    def _moving_at(self, node: int) -> list[Any]:
+        """The moving statistics in a node's own copy of the rate."""
+        rate = self.rates[node]
+        return [v for v, found in zip(rate.variables, moving(rate), strict=True) if found]
 
     @contextlib.contextmanager
     def _unlocked(self) -> Iterator[None]:
@@ -263,8 +270,10 @@ class ContinuousBlock(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Arguments from which `from_config` makes an equal block."""
         named = NAMED.get(self._tableau.name) == self._tableau
+        own = self._grid == Grid.of(self._tableau, self._steps, self._basis)
         return {
             **super().get_config(),
+            **({} if own else {"grid": self._grid.to_config()}),
             "rate": keras.saving.serialize_keras_object(self._prototype.rate),
             "steps": self._steps,
             "nodes": self.nodes,
@@ -287,4 +296,8 @@ class ContinuousBlock(keras.layers.Layer):
             for name in ("rate", "scheme")
             if isinstance(config[name], dict)
         }
-        return cls(**{**config, **parts})
+        grid = config.get("grid")
+        block = cls(**{**{name: value for name, value in config.items() if name != "grid"}, **parts})
+        if grid is not None:
+            block._grid = Grid.from_config(grid)
+        return block

@@ -32,7 +32,7 @@ class Grid:
     Args:
         c: times of the stages in a step, from 0 to 1.
         steps: number of them.
-        basis: of the weights. Where these jump, so do the statistics.
+        basis: of the weights when the statistics were gathered. Where these jumped, so do the statistics.
     """
 
     c: tuple[float, ...]
@@ -44,6 +44,20 @@ class Grid:
         """That of a method."""
         return cls(tableau.c, steps, basis)
 
+    def to_config(self) -> dict[str, Any]:
+        """What `from_config` needs, as JSON can hold it."""
+        return {
+            "c": list(self.c),
+            "steps": self.steps,
+            "basis": self.basis.name,
+            "nodes": self.basis.nodes,
+        }
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> Grid:
+        """The grid that `to_config` described."""
+        return cls(tuple(config["c"]), config["steps"], Basis(config["basis"], config["nodes"]))
+
     @functools.cached_property
     def times(self) -> list[tuple[float, bool]]:
         """Time of each stage, from 0 to 1, and whether it counts for the later cell if on a boundary.
@@ -53,19 +67,32 @@ class Grid:
         """
         return [((n + c) / self.steps, c <= 0.5) for n in range(self.steps) for c in self.c]
 
-    @functools.cached_property
-    def homes(self) -> list[int | None]:
-        """Of each stage, the node whose own copy of the rate holds its statistics; None for later comers."""
-        found: list[int | None] = []
+    def homes(self, basis: Basis) -> list[tuple[int, bool]]:
+        """Of each stage, the node that counts most there, and whether it is the first one at that node.
+
+        The statistics of the first one are held by the node's own copy of the rate.
+
+        Args:
+            basis: of the weights as they are now.
+        """
+        found: list[tuple[int, bool]] = []
+        taken: set[int] = set()
         for time, late in self.times:
-            weights = self.basis.at(time, late)
+            weights = basis.at(time, late)
             node = max(weights, key=lambda n: abs(weights[n]))
-            found.append(None if node in found else node)
+            found.append((node, node not in taken))
+            taken.add(node)
         return found
 
-    def knots(self, cell: int) -> dict[float, list[int]]:
-        """Times between which statistics in a cell are interpolated, in order, with the stages met then."""
+    def knots(self, time: float, late: bool = True) -> dict[float, list[int]]:
+        """Times between which statistics are interpolated, in order, with the stages met then.
+
+        Args:
+            time: from 0 to 1: where weights jump, only stages in its cell count.
+            late: as for `Basis.locate`. Defaults to True.
+        """
         stages = range(len(self.times))
+        cell = self.basis.locate(time, late)[0]
         near = [i for i in stages if self.basis.name == "fem" or self._cell(i) == cell] or stages
         found: dict[float, list[int]] = {}
         for i in sorted(near, key=lambda i: self.times[i][0]):
@@ -79,7 +106,7 @@ class Grid:
             time: from 0 to 1.
             late: as for `Basis.at`. Defaults to True.
         """
-        knots = self.knots(self.basis.locate(time, late)[0])
+        knots = self.knots(time, late)
         hats = [float(np.interp(time, [*knots], row)) for row in np.eye(len(knots))]
         pairs = zip(hats, knots.values(), strict=True)
         return {i: hat / len(stages) for hat, stages in pairs for i in stages if hat > ROUNDING}

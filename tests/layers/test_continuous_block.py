@@ -100,6 +100,27 @@ def test_each_stage_has_statistics_of_its_own(basis, memory):
     assert array(block.weights_at(0.0)[2]) == pytest.approx(first)
 
 
+class FixedFeatures(keras.layers.Layer):
+    """A rate with weights that nobody learns and nobody updates."""
+
+    def build(self, shape):
+        self.features = self.add_weight(
+            shape=(shape[-1], 4), initializer="glorot_uniform", trainable=False, name="features"
+        )
+        self.out = keras.layers.Dense(shape[-1])
+        self.out.build((*shape[:-1], 4))
+
+    def call(self, inputs):
+        return self.out(ops.tanh(inputs @ self.features))
+
+
+def test_fixed_weights_are_those_of_their_node():
+    block = ContinuousBlock(FixedFeatures(), steps=2, scheme="rk4")
+    block(X)
+    own = [array(rate.features).tolist() for rate in block.rates]
+    assert [array(v).tolist() for (v,) in block._moving()] == [own[0]] * 4 + [own[1]] * 4
+
+
 @pytest.mark.parametrize("basis", ["constant", "polynomial"])
 def test_variances_stay_positive_between_nodes(basis):
     rate = keras.Sequential([keras.layers.BatchNormalization(), keras.layers.Dense(3)])

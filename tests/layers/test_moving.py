@@ -47,8 +47,9 @@ def test_coefficients_are_shares(scheme, name, steps, other, half, time, late):
     assert all(0 <= stage < len(grid.times) for stage in shares)
     assert grid.seen_from(grid) == [{stage: 1.0} for stage in range(len(grid.times))]
     assert len(grid.seen_from(Grid(RK4, other, Basis(name, 2)))) == 4 * other
-    nodes = [home for home in grid.homes if home is not None]
-    assert len(set(nodes)) == len(nodes) >= 1
+    homes = grid.homes(Basis(name, 4))
+    assert len({node for node, first in homes if first}) == sum(first for _, first in homes) >= 1
+    assert Grid.from_config(grid.to_config()) == grid
 
 
 def test_known_times():

@@ -4,7 +4,7 @@ import keras
 import numpy as np
 import pytest
 
-from keras_koopman.layers import ContinuousBlock, DenseRate, project
+from keras_koopman.layers import ContinuousBlock, DenseRate, project, refine
 from tests.layers.models import X, Y, array, model_of, normed_rate, randomise
 
 pytestmark = pytest.mark.filterwarnings("ignore:.*they get no gradient")
@@ -49,6 +49,35 @@ def test_statistics_stay_with_their_times(basis, nodes):
     found = project(model, nodes=nodes, steps=2, scheme="midpoint").model.get_layer("block")
     for now, old in zip(variances(found), variances(block)[::2], strict=True):
         assert now.tolist() == old.tolist()
+
+
+@pytest.mark.contract
+def test_statistics_of_fewer_steps_are_those_before_the_change():
+    """PyTorch writes in place, also into what is still to be read."""
+    model, block = model_of(normed_rate(), steps=4, scheme="rk4", nodes=4)
+    for number, variables in enumerate(block._moving()):
+        variables[0].assign(np.full(5, number + 1.0))
+    found = project(model, steps=3).model.get_layer("block")
+    means = [array(variables[0])[0] for variables in found._moving()]
+    assert means == pytest.approx([1, 3, 3, 6, 6, 9, 9, 11, 11, 14, 14, 16])
+
+
+@pytest.mark.contract
+@pytest.mark.parametrize("basis", ["constant", "fem", "linear", "polynomial"])
+def test_adaptive_blocks_keep_the_statistics_as_they_were(basis, tmp_path):
+    model, block = model_of(normed_rate(), steps=4, scheme="rk4", nodes=2, basis=basis, compiled=None)
+    randomise(model)
+    free = project(model, scheme="dopri5", steps=1).model
+    block = free.get_layer("block")
+    block.rtol, block.atol = 1e-6, 1e-7
+    expected = array(free(X))
+    free.save(tmp_path / "model.keras")
+    loaded = keras.models.load_model(tmp_path / "model.keras")
+    assert array(loaded(X)).tolist() == expected.tolist()
+    back = project(loaded, scheme="rk4", steps=4).model
+    assert array(back(X)) == pytest.approx(array(model(X)), abs=1e-6)
+    refine(loaded)
+    assert array(loaded(X)) == pytest.approx(expected, abs=1e-4)
 
 
 def test_steps_and_scheme_alone_keep_the_weights():
