@@ -122,6 +122,8 @@ def measured(library, rows, snapshots):
         return *json.loads(done.stdout.splitlines()[-1]), "done"
     last = (done.stderr.strip().splitlines() or [f"ended with {done.returncode}"])[-1]
     out = done.returncode == -9 or "MemoryError" in last or "allocate" in last
+    if "integer overflow in LAPACK" in last:
+        return None, None, None, "too large for 32-bit LAPACK"
     return None, None, None, "out of memory" if out else last[:80].replace(",", ";")
 
 
