@@ -9,6 +9,7 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from .. import _checks
 from .probe import Data, Probe, error_of_guessing, share_of_error, split
@@ -74,7 +75,8 @@ def estimate_depth(
 
     Raises:
         TypeError: If an argument has the wrong type, or `build` gives no model.
-        ValueError: If an argument is out of range, or the model is not compiled.
+        ValueError: If an argument is out of range, the data are empty or not finite, or the model is not
+            compiled.
 
     Example:
     >>> import keras
@@ -194,24 +196,41 @@ def _arguments(fit_kwargs: Any) -> dict[str, Any]:
 
 
 def _data(x: Any, y: Any, share: Any, held: Any, seed: int) -> Data:
-    for name, value in (("x", x), ("y", y)):
-        leaves = keras.tree.flatten(value)
-        if not leaves or not all(hasattr(leaf, "shape") and len(leaf.shape) for leaf in leaves):
-            raise TypeError(
-                f"{name} must be an array, or several, got {type(value).__name__}. Read a dataset into "
-                "arrays first."
-            )
-    counts = {len(leaf) for leaf in keras.tree.flatten((x, y))}
-    if len(counts) > 1:
-        raise ValueError(f"x and y must have the same number of samples, got {sorted(counts)}.")
+    samples = _samples(x, y)
     if held is not None:
         if not isinstance(held, tuple | list) or len(held) != 2:
             raise TypeError(f"validation_data must be (x, y), got {type(held).__name__}.")
-        return Data(x, y, *held)
+        x_held, y_held = held
+        _samples(x_held, y_held, of=" of validation_data")
+        return Data(x, y, x_held, y_held)
     share = _checks.real_number("validation_split", share, 0.0, 1.0)
-    samples = counts.pop()
     if not 0 < round(share * samples) < samples:
         raise ValueError(
             f"validation_split={share:g} of {samples} samples leaves nothing to train or to judge on."
         )
     return split(x, y, share, seed)
+
+
+def _samples(x: Any, y: Any, of: str = "") -> int:
+    """How many there are, of arrays that belong together."""
+    for name, value in (("x", x), ("y", y)):
+        leaves = keras.tree.flatten(value)
+        if not leaves or not all(hasattr(leaf, "shape") and len(leaf.shape) for leaf in leaves):
+            raise TypeError(
+                f"{name}{of} must be an array, or several, got {type(value).__name__}. Read a dataset into "
+                "arrays first."
+            )
+    leaves = keras.tree.flatten((x, y))
+    counts = {len(leaf) for leaf in leaves}
+    if len(counts) > 1 or 0 in counts:
+        raise ValueError(
+            f"x and y{of} must have the same number of samples, one or more, got {sorted(counts)}."
+        )
+    for leaf in leaves:
+        values = np.asarray(ops.convert_to_numpy(leaf) if ops.is_tensor(leaf) else leaf)
+        if np.issubdtype(values.dtype, np.floating) and not np.all(np.isfinite(values)):
+            raise ValueError(
+                f"x and y{of} must be finite, got {np.count_nonzero(~np.isfinite(values))} numbers that are "
+                "not. Take these samples out, or fill them in."
+            )
+    return counts.pop()

@@ -183,6 +183,11 @@ class ContinuousBlock(keras.layers.Layer):
     def weights_at(self, time: float) -> list[Any]:
         """The weights of the rate at a time from 0 to `horizon`, in the order of `rates[0].variables`."""
         share = _checks.real_number("time", time, 0.0, math.nextafter(self.horizon, math.inf), closed=True)
+        if not self.built:
+            raise ValueError(
+                f"{self.name!r} is not built, so it has no weights. Call it, or its model, on some inputs "
+                "first."
+            )
         field = Field(self.rates, self._moving(), None, None)
         stage = Stage(self._basis.at(share / self.horizon), self._grid.at(share / self.horizon))
         return [ops.convert_to_numpy(value) for value in field.at(field.values(), stage)]

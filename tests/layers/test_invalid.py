@@ -105,6 +105,8 @@ def test_states_that_are_not_finite_in_fit():
 @pytest.mark.parametrize("function", [refine, project, lambda model: convergence_test(model, X)])
 def test_models_without_blocks(function):
     plain = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+    with pytest.raises(ValueError, match="is not built"):
+        ContinuousBlock(DenseRate()).weights_at(0.5)
     with pytest.raises(ValueError, match="has no ContinuousBlock"):
         function(plain)
     with pytest.raises(TypeError, match=r"model must be a keras\.Model"):
