@@ -15,6 +15,7 @@ from ..backend import compiled_within, read, run_as_one
 from ..pruning import criteria, shares
 from ..pruning.criteria import Criterion, TrajectoryCriterion
 from ..pruning.criteria.criterion import checked_scores
+from ..pruning.criteria.function import FunctionCriterion
 from ..pruning.masks import Scores, choose, zeroed
 from ..pruning.plan import Plan, Structure, checked_structure, group_sparsity, plan
 from ..schedules import Schedule
@@ -221,42 +222,41 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         state = self._state
         assert state is not None
         order = [self._get_variable_index(v) for v in variables]
-        gradients: dict[int, Any] = dict(zip(order, grads, strict=True))
-        for index, mask in state.masked():
-            if gradients.get(index) is not None:
-                gradients[index] = zeroed(mask, read(gradients[index]))
-        step = read(self._iterations) + 0  # torch would count on in place
-        slots = [
-            (kept, self._updated(criterion, kept, index, gradients, step))
-            for criterion, all_kept in self._criteria()
-            for kept, index in zip(all_kept, state.scored, strict=True)
-        ]
+        gradients: dict[int, Any] = {i: g for i, g in zip(order, grads, strict=True) if g is not None}
+        frozen = set(range(len(self._trainable_variables))) - set(order)
 
         def update(*tensors: Any) -> None:
-            given = dict(zip([i for i in order if gradients[i] is not None], tensors, strict=True))
+            given = dict(zip(gradients, tensors, strict=True))
+            for index, mask in state.masked():
+                if index in given:
+                    given[index] = zeroed(mask, given[index])
+            step = read(self._iterations) + 0  # torch would count on in place
+            slots = [
+                (kept, self._updated(criterion, kept, index, given, step))
+                for criterion, all_kept in self._criteria()
+                for kept, index in zip(all_kept, state.scored, strict=True)
+            ]
             self.inner_optimizer.apply([given.get(i) for i in order], trainable_variables=variables)
             self._zero_out(state)
+            for kept, new in slots:
+                for name, value in new.items():
+                    kept[name].assign(value)
+            self._iterations.assign_add(1)
+            self._update_masks(state, step + 1, frozen)
 
-        run_as_one(
-            update,
-            [gradients[index] for index in order if gradients[index] is not None],
-            only_if=self._inner_is_keras(),
-        )
-        for kept, new in slots:
-            for name, value in new.items():
-                kept[name].assign(value)
-        self._iterations.assign_add(1)
-        self._update_masks(
-            state, step + 1, frozen=set(range(len(self._trainable_variables))) - set(gradients)
-        )
+        run_as_one(update, [read(gradient) for gradient in gradients.values()], only_if=self._is_all_known())
         if self._has_average():
             self._zero_out_averages(state)
 
-    def _inner_is_keras(self) -> bool:
-        """Whether all that the inner optimizer runs is Keras's own, which XLA can compile."""
-        parts = self.inner_optimizer, getattr(self.inner_optimizer, "_learning_rate", None)
+    def _is_all_known(self) -> bool:
+        """Whether all that a step runs is Keras's own or ours, which XLA can compile: no user's code."""
+        if any(isinstance(part, FunctionCriterion) for part in (self.criterion, self.share)):
+            return False
+        inner = self.inner_optimizer, getattr(self.inner_optimizer, "_learning_rate", None)
+        own = self.schedule, self.criterion, self.share
         return all(
-            type(part).__module__.startswith(("keras.src.", "tensorflow."))
+            type(part).__module__.startswith((*start, "builtins"))
+            for parts, start in ((inner, ("keras.src.", "tensorflow.")), (own, ("keras_koopman.",)))
             for part in parts
             if part is not None
         )

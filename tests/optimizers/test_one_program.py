@@ -34,11 +34,18 @@ class Noted(keras.optimizers.schedules.LearningRateSchedule):
         return {}
 
 
-def trained(rate=0.01, eager=False):
+def sizes_by_numpy(weights, state):
+    """Scores that Python is asked for, which XLA cannot compile."""
+    import tensorflow as tf
+
+    return tf.ensure_shape(tf.numpy_function(np.abs, [weights], tf.float32), weights.shape)
+
+
+def trained(rate=0.01, eager=False, **arguments):
     keras.utils.set_random_seed(0)
     model = keras.Sequential([keras.Input((6,)), keras.layers.Dense(8, "relu"), keras.layers.Dense(3)])
     optimizer = kk.optimizers.PruningOptimizer(
-        keras.optimizers.Adam(rate), kk.schedules.ConstantSparsity(0.5, begin_step=2, end_step=4)
+        keras.optimizers.Adam(rate), kk.schedules.ConstantSparsity(0.5, begin_step=2, end_step=4), **arguments
     )
     model.compile(optimizer, "mse", run_eagerly=eager)
     model.fit(X, Y, batch_size=8, epochs=2, verbose=0, shuffle=False)
@@ -63,6 +70,12 @@ def test_program_and_single_operations_agree(monkeypatch):
     assert used[0] == {"only_if": True}
     for a, b in zip(together, apart, strict=True):
         np.testing.assert_array_equal(a == 0, b == 0)
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+@pytest.mark.parametrize("argument", ["criterion", "share"])
+def test_function_of_the_user_may_be_what_xla_cannot_compile(argument):
+    for a, b in zip(trained(**{argument: sizes_by_numpy}), by_single_operations(), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
