@@ -1,10 +1,11 @@
 """What does pruning cost a training step?
 
 The compiled step of the same network on the same batch, ten at a time in turns: with Adam, with Adam in a
-`PruningOptimizer` whose ramp is over (masks are only applied), and with one that makes new masks at each step,
-which gives what an update costs. By default there are twenty on a ramp, however long it is: their share is
-told for a ramp of ten epochs of Fashion-MNIST, and how many epochs it takes for a share of 1 %. The control is
-a second model with bare Adam: its ratio should be 1. Ratios are medians over the turns, with standard errors.
+`PruningOptimizer` whose ramp is over (masks are only applied), and with one that makes new masks at each
+step, which gives what an update costs. By default there are twenty on a ramp, however long it is: their
+share is told for a ramp of ten epochs of Fashion-MNIST, and how many epochs it takes for a share of 1 %. The
+control is a second model with bare Adam: its ratio should be 1. Ratios are medians over the turns, with
+standard errors.
 
     python benchmarks/pruning/step_time.py [--rounds 200] [--network mlp|convnet] [--criterion magnitude]
 """
