@@ -175,6 +175,15 @@ def exact_matmul(a: Any, b: Any) -> Any:
         return a @ b  # not ops.matmul, which takes float32 for float64 on torch, or the other way round
 
 
+def flattened(tensor: Any, dtype: str) -> Any:
+    """The numbers of a tensor in a row, in another precision."""
+    if engine() == "torch":  # what Keras does around each operation takes longer than these do
+        import torch
+
+        return tensor.reshape(-1).to(getattr(torch, dtype))
+    return ops.reshape(ops.cast(tensor, dtype), (-1,))
+
+
 def mean(values: Any, axis: tuple[int, ...] | int) -> Any:
     """The mean in the precision of the values: Keras's own takes float32 for float64 on JAX and torch."""
     if engine() == "jax":
@@ -269,16 +278,36 @@ def greater_of(a: Any, b: Any) -> Any:
     return ops.where(a > b, a, b + ops.zeros_like(a))
 
 
-def segment_sum(values: Any, segments: NDArray[np.int32], count: int) -> Any:
-    """Sums of rows of a float64 tensor by segment, `(count, ...)`."""
+def segment_summer(segments: NDArray[np.int32], count: int) -> Callable[[Any], Any]:
+    """A function that adds up the rows of a float64 tensor by segment, to `(count, ...)`."""
     if engine() != "torch":
-        return ops.segment_sum(values, segments, count)
+        return lambda values: ops.segment_sum(values, segments, count)
     # Keras's own adds up in float32 on torch.
     import torch
 
-    index = torch.as_tensor(segments, dtype=torch.int64, device=values.device)
-    empty = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
-    return empty.index_add(0, index, values)
+    @functools.cache
+    def index(device: Any) -> Any:  # the way to a GPU takes as long as a product
+        return torch.as_tensor(segments, dtype=torch.int64, device=device)
+
+    def summed(values: Any) -> Any:
+        empty = torch.zeros((count, *values.shape[1:]), dtype=values.dtype, device=values.device)
+        return empty.index_add(0, index(values.device), values)
+
+    return summed
+
+
+def add_weighed(total: Any, weights: Any, rows: Any) -> Any:
+    """`total + weights @ rows`; torch writes it over `total`.
+
+    Args:
+        total: `(blocks, numbers)`.
+        weights: `(m,)`.
+        rows: `(blocks, m, numbers)`.
+    """
+    if engine() != "torch":
+        return total + ops.squeeze(weights[None, None, :] @ rows, 1)
+    total[:, None].baddbmm_(weights.expand(len(rows), 1, -1), rows)
+    return total
 
 
 def complex_like(real: Any, imaginary: Any) -> Any:

@@ -7,12 +7,13 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 from keras import ops
 
-from ..backend import precision
+from ..backend import flattened, precision
 
 SINGLE = "values"
 _NUMBER = re.compile(r"_\d+(?=/|$)")
@@ -26,7 +27,7 @@ class Part:
     shape: tuple[int, ...]
     dtype: str
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers it holds."""
         return math.prod(self.shape)
@@ -46,7 +47,7 @@ class Group:
     parts: tuple[Part, ...]
     kind: str = "array"
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers it holds."""
         return sum(part.size for part in self.parts)
@@ -88,29 +89,29 @@ class Layout:
         groups = (tuple(Part("", part.shape, part.dtype) for part in group.parts) for group in self.groups)
         return Layout(tuple(Group("", parts) for parts in groups), "")
 
-    @property
+    @cached_property
     def names(self) -> tuple[str, ...]:
         """Names of the groups."""
         return tuple(group.name for group in self.groups)
 
-    @property
+    @cached_property
     def size(self) -> int:
         """How many numbers a snapshot holds."""
         return sum(group.size for group in self.groups)
 
-    @property
+    @cached_property
     def dtype(self) -> str:
         """Precision in which snapshots are kept: float64 if any of it is, else float32."""
         parts = (part for group in self.groups for part in group.parts)
         wide = any(part.dtype == "float64" and part.size for part in parts)
         return "float64" if wide else "float32"
 
-    @property
+    @cached_property
     def block(self) -> int:
         """How many numbers stand in a block: in more blocks the rounding within them averages out better."""
         return 768 if self.size >= 900_000 else 384 if self.size >= 2**18 else 192
 
-    @property
+    @cached_property
     def blocks(self) -> tuple[int, ...]:
         """Blocks of each group, the last one padded with zeros."""
         return tuple(-(-group.size // self.block) for group in self.groups)
@@ -148,9 +149,7 @@ class Layout:
         wanted = {(group.name, part.name): part.shape for group in self.groups for part in group.parts}
         if found.keys() == wanted.keys():  # in whatever order
             found = {key: found[key] for key in wanted}
-        for (group, part), tensor in found.items():
-            _real(f"{group}/{part}", tensor)
-        shapes = [_part(group, part, t).shape for (group, part), t in found.items()]
+        shapes = [_part(f"{group}/{part}", part, t).shape for (group, part), t in found.items()]
         if shapes != list(wanted.values()) or found.keys() != wanted.keys():
             difference = self.difference(Layout.of(values))
             if difference is not None:
@@ -164,7 +163,7 @@ class Layout:
         rows, at = [], 0
         for group, blocks in zip(self.groups, self.blocks, strict=True):
             count = len(group.parts)
-            flat = [ops.reshape(ops.cast(t, self.dtype), (-1,)) for t in tensors[at : at + count]]
+            flat = [flattened(tensor, self.dtype) for tensor in tensors[at : at + count]]
             at += count
             missing = blocks * self.block - group.size
             if missing:

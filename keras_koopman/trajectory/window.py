@@ -1,9 +1,9 @@
 """The last snapshots, on the device, with the Gram matrix of each group.
 
 A snapshot is kept as `u = w - w_ref`, a `(blocks, numbers)` tensor. Eight of them at a time are stacked into
-a chunk, and short chunks into a long one, which never changes again: so nothing is written in place, and
-memory grows with what is recorded. Products are computed when they are asked for, and those of snapshots that
-have left the window never.
+a chunk, and short chunks into a long one, which never changes again: so nothing is written in place (but on
+torch with a GPU the next chunk is filled row by row), and memory grows with what is recorded. Products are
+computed when they are asked for, and those of snapshots that have left the window never.
 """
 
 from __future__ import annotations
@@ -18,7 +18,15 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from ..backend import compiled, engine, float64_allowed, has_own_memory, segment_sum, to_host
+from ..backend import (
+    add_weighed,
+    compiled,
+    engine,
+    float64_allowed,
+    has_own_memory,
+    segment_summer,
+    to_host,
+)
 
 if TYPE_CHECKING:
     from .shards import Shards
@@ -57,6 +65,7 @@ def kernels(blocks: tuple[int, ...], dtype: str, shards: Shards | None = None) -
     lanes = int(np.clip(len(group_of_block) // (16 * len(blocks)), 1, LANES))
     part = (group_of_block * lanes + np.arange(len(group_of_block)) % lanes).astype(np.int32)
 
+    in_parts = segment_summer(part, len(blocks) * lanes)
     stops = np.cumsum(blocks)
     scatter_is_slow = engine() == "jax" and has_own_memory()
 
@@ -65,7 +74,7 @@ def kernels(blocks: tuple[int, ...], dtype: str, shards: Shards | None = None) -
             begins = (0, *stops[:-1])
             slices = (ops.cast(sums[a:b], "float64") for a, b in zip(begins, stops, strict=True))
             return ops.stack([ops.sum(one, axis=0) for one in slices])
-        parts = segment_sum(ops.cast(sums, "float64"), part, len(blocks) * lanes)
+        parts = in_parts(ops.cast(sums, "float64"))
         rest = [-1] * (len(sums.shape) - 1)  # TensorFlow may not know the size
         return ops.sum(ops.reshape(parts, (len(blocks), lanes, *rest)), axis=1)
 
@@ -100,7 +109,7 @@ def _shift(chunk: Any, row: Any) -> Any:
 
 @compiled(xla=False)
 def _weigh(total: Any, chunk: Any, weights: Any) -> Any:
-    return total + ops.squeeze(weights[None, None, :] @ chunk, 1)
+    return add_weighed(total, weights, chunk)
 
 
 def _length(chunk: Any) -> int:
@@ -136,6 +145,9 @@ class SnapshotWindow:
         self._kernels = kernels(blocks, self._products_in, shards)
         self._chunks: deque[Any] = deque()
         self._loose: list[Any] = []
+        # torch on a GPU can write in place: then the next chunk, of which the loose rows are views.
+        self._open: Any = None
+        self._in_place = engine() == "torch" and has_own_memory()
         self._oldest = 0  # number of the oldest row still held
         self._count = 0  # rows seen
         self._done = 0  # rows whose products are known
@@ -170,11 +182,11 @@ class SnapshotWindow:
 
     def append(self, row: Any) -> None:
         """Add `row`, a `(blocks, numbers)` tensor: a snapshot less the reference."""
-        self._loose.append(row)
+        self._loose.append(self._placed(row))
         self._count += 1
         if len(self._loose) == self._short:
-            self._chunks.append(_stack(self._loose))
-            self._loose = []
+            self._chunks.append(_stack(self._loose) if self._open is None else self._open)
+            self._loose, self._open = [], None
             latest = list(self._chunks)[-(self._long // self._short) :]
             if len(latest) > 1 and sum(_length(chunk) for chunk in latest) == self._long:
                 for _ in latest:
@@ -182,6 +194,15 @@ class SnapshotWindow:
                 self._chunks.append(_join(latest))
         while self._chunks and self._oldest + _length(self._chunks[0]) <= self.first:
             self._oldest += _length(self._chunks.popleft())
+
+    def _placed(self, row: Any) -> Any:
+        """The row where it stays: where that can be, at its place in the next chunk."""
+        if not self._in_place:
+            return row
+        if not self._loose:
+            self._open = row.new_empty((len(row), self._short, row.shape[1]))
+        self._open[:, len(self._loose)] = row
+        return self._open[:, len(self._loose)]
 
     def products(self) -> Real:
         """`(groups, m, m)` inner products `<u_i, u_j>`."""
@@ -258,7 +279,11 @@ class SnapshotWindow:
             if begin <= number:
                 found.append(self._kernels.chunk_row(chunk, row))
             begin += _length(chunk)
-        found += [self._kernels.rows(other, row) for other in self._loose[: max(0, number - begin + 1)]]
+        loose = max(0, number - begin + 1)
+        if self._open is None:
+            found += [self._kernels.rows(other, row) for other in self._loose[:loose]]
+        elif loose:
+            found.append(self._kernels.chunk_row(self._open[:, :loose], row))
         # The engine may have worked on all of these at once: so they are fetched afterwards.
         table = np.concatenate([self._host(f).reshape(self._groups, -1) for f in found], axis=1)
         known = self._gram.shape[1]
@@ -284,6 +309,8 @@ class SnapshotWindow:
         self.origin = (0 if self.origin is None else self.origin) - newest
         self.reference = self.reference + newest
         self._chunks = deque(_shift(chunk, newest) for chunk in self._chunks)
-        self._loose = [row - newest for row in self._loose]
+        self._loose, rows = [], self._loose
+        for row in rows:
+            self._loose.append(self._placed(row - newest))
         self._forget()
         self._origin_square = self._host(self._kernels.exact(self.origin, self.origin))

@@ -149,6 +149,18 @@ def test_shrinking_steps_keep_their_digits(n, dtype, count, tolerance):
 
 
 @contract
+def test_as_it_is_done_on_a_gpu(monkeypatch):
+    """There torch fills the next chunk row by row, and JAX adds up without scattering."""
+    monkeypatch.setattr(module, "has_own_memory", lambda: True)
+    module.kernels.cache_clear()
+    for window, every in [(2, 1), (7, 0), (7, 3), (12, 1), (40, 1), (40, 3)]:
+        test_ring(window, every)
+    test_shrinking_steps_keep_their_digits(5, "float64", 40, 1e-5)
+    test_shrinking_steps_keep_their_digits(70_001, "float32", 14, 1e-4)
+    module.kernels.cache_clear()
+
+
+@contract
 def test_identical_snapshots():
     found = record(np.full((5, 3), 0.1, np.float32))
     same(found.gram, exact(np.full((5, 3), 0.1, np.float32)), 1e-7)
