@@ -104,9 +104,9 @@ def trajectory_figures(numbers, window, bandwidth):
     """Seconds and share of the bandwidth of append, decompose and combine."""
     following = random_walk(numbers)
     trajectory = kk.Trajectory(window=window)
-    for _ in range(2 * window):
+    for _ in range(2 * window):  # all that will be compiled is compiled here
         trajectory.append(following())
-    trajectory.displacements  # noqa: B018
+        trajectory.displacements  # noqa: B018
     times = []
     for _ in range(window):  # whole turns of the chunks, their joining counted
         values = settle(following())
