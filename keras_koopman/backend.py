@@ -65,7 +65,7 @@ def read(variable: Any) -> Any:
     if engine() == "tensorflow":
         import tensorflow as tf
 
-        return tf.convert_to_tensor(getattr(variable, "value", variable))
+        return tf.convert_to_tensor(variable.value if isinstance(variable, keras.Variable) else variable)
     return keras.ops.convert_to_tensor(variable)
 
 

@@ -11,11 +11,12 @@ import keras
 from keras import ops
 
 from .. import _checks, _patterns
-from ..backend import compiled_within, read, run_as_one
+from ..backend import compiled_within, precision, read, run_as_one
 from ..pruning import criteria, shares
 from ..pruning.criteria import Criterion, TrajectoryCriterion
 from ..pruning.criteria.criterion import checked_scores
 from ..pruning.criteria.function import FunctionCriterion
+from ..pruning.criteria.random import Random
 from ..pruning.masks import Scores, choose, zeroed
 from ..pruning.plan import Plan, Structure, checked_structure, group_sparsity, plan
 from ..schedules import Schedule
@@ -224,41 +225,53 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         order = [self._get_variable_index(v) for v in variables]
         gradients: dict[int, Any] = {i: g for i, g in zip(order, grads, strict=True) if g is not None}
         frozen = set(range(len(self._trainable_variables))) - set(order)
+        whole = self._inner_is_known(variables) and self._ranking_is_known()
 
         def update(*tensors: Any) -> None:
             given = dict(zip(gradients, tensors, strict=True))
             for index, mask in state.masked():
                 if index in given:
-                    given[index] = zeroed(mask, given[index])
+                    given[index] = zeroed(mask, read(given[index]))
             step = read(self._iterations) + 0  # torch would count on in place
             slots = [
                 (kept, self._updated(criterion, kept, index, given, step))
                 for criterion, all_kept in self._criteria()
                 for kept, index in zip(all_kept, state.scored, strict=True)
             ]
-            self.inner_optimizer.apply([given.get(i) for i in order], trainable_variables=variables)
-            self._zero_out(state)
+
+            def train(*tensors: Any) -> None:
+                ready = dict(zip(given, tensors, strict=True))
+                self.inner_optimizer.apply([ready.get(i) for i in order], trainable_variables=variables)
+                self._zero_out(state)
+
+            run_as_one(train, [*given.values()], only_if=not whole and self._inner_is_known(variables))
             for kept, new in slots:
                 for name, value in new.items():
                     kept[name].assign(value)
             self._iterations.assign_add(1)
             self._update_masks(state, step + 1, frozen)
 
-        run_as_one(update, [read(gradient) for gradient in gradients.values()], only_if=self._is_all_known())
+        run_as_one(update, [*gradients.values()], only_if=whole)
         if self._has_average():
             self._zero_out_averages(state)
 
-    def _is_all_known(self) -> bool:
-        """Whether all that a step runs is Keras's own or ours, which XLA can compile: no user's code."""
-        if any(isinstance(part, FunctionCriterion) for part in (self.criterion, self.share)):
-            return False
-        inner = self.inner_optimizer, getattr(self.inner_optimizer, "_learning_rate", None)
-        own = self.schedule, self.criterion, self.share
+    def _inner_is_known(self, variables: list[Any]) -> bool:
+        """Whether all that trains is Keras's own, which XLA can compile: no user's rate or constraint."""
+        parts = [self.inner_optimizer, getattr(self.inner_optimizer, "_learning_rate", None)]
+        parts += [getattr(variable, "constraint", None) for variable in variables]
         return all(
-            type(part).__module__.startswith((*start, "builtins"))
-            for parts, start in ((inner, ("keras.src.", "tensorflow.")), (own, ("keras_koopman.",)))
+            type(part).__module__.startswith(("keras.src.", "tensorflow."))
             for part in parts
             if part is not None
+        )
+
+    def _ranking_is_known(self) -> bool:
+        """Whether all that prunes is ours and gives the same compiled by XLA; random numbers do not."""
+        return all(
+            type(part).__module__.startswith("keras_koopman.")
+            and not isinstance(part, FunctionCriterion | Random)
+            for part in (self.schedule, self.criterion, self.share)
+            if not isinstance(part, str)
         )
 
     def _criteria(self) -> list[tuple[Criterion, Slots]]:
@@ -323,6 +336,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
                 for target, mask, found in zip(state.targets, masks, chosen, strict=True)
             ]
             kept = [zeroed(m, w) for m, w in zip(state.on_members(new), weights, strict=True)]
+            held, unfit, missed = (ops.cast(counter, precision(floored)) for counter in (held, unfit, missed))
             counters = floored + held, failed + unfit, early + missed, ops.max(unfit)
             return ops.logical_not(waiting), *new, *kept, *counters
 

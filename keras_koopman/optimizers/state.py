@@ -122,9 +122,10 @@ def make_state(
             name: own(name, (), "float32", initializer=keras.initializers.Constant(value))
             for name, value in figures.items()
         },
-        floored=own("floored", (len(targets),), "int32"),
-        failed=own("failed", (len(targets),), "int32"),
-        ready=own("ready", (), "int32"),
-        early=own("early", (), "int32"),
-        owed=own("owed", (), "int32"),
+        # On a GPU TensorFlow keeps int32 variables with the host, where an XLA program cannot reach them.
+        floored=own("floored", (len(targets),), "int"),
+        failed=own("failed", (len(targets),), "int"),
+        ready=own("ready", (), "int"),
+        early=own("early", (), "int"),
+        owed=own("owed", (), "int"),
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
@@ -60,10 +61,10 @@ class Watch:
             return
         caller = running(self._optimizer)
         if caller.steps is not None and done + caller.steps < schedule.end_step:
-            reached = float(schedule(done + caller.steps))
+            reached = math.floor(1000 * float(schedule(done + caller.steps))) / 1000
             self._warn(
                 f"end_step={schedule.end_step} of the schedule lies past the {done + caller.steps} steps "
-                f"that this fit reaches: it ends at a sparsity of {reached:.3g}, not {schedule.target:g}. "
+                f"that this fit reaches: it ends at a sparsity of {reached:g}, not {schedule.target:g}. "
                 "Lower end_step or train longer; a later fit goes on from there."
             )
         try:
