@@ -21,10 +21,11 @@ the bandwidth of a copy, counting each number that must be read or written once;
 transformer of 1e8 weights (8,192 tokens, float32) as a ratio to the bare one: with a callback that only reads
 the weights at each step, with a recorder at each step (goal 1.03), with one whose products are asked for each
 time, and with a pruning optimizer whose mask changes at every second step, 100 times as often as in a usual
-ramp; the same callback and recorder at a step of 32,768 tokens. Then the step of a convnet on 256 x 256 images
-with a Sobolev loss. On JAX Keras keeps the state of training to itself and hands it out, variable by variable,
-to any callback that reads a weight, and waits for the device at each step once a callback wants its end: that
-takes 4 to 7 ms of the host, which the recorder cannot avoid. To record each tenth step costs a tenth of it.
+ramp; the same callback and recorder at a step of 32,768 tokens. Then the step of a convnet on 256 x 256
+images with a Sobolev loss. On JAX Keras keeps the state of training to itself and hands it out, variable by
+variable, to any callback that reads a weight, and waits for the device at each step once a callback wants its
+end: that takes 4 to 7 ms of the host, which the recorder cannot avoid. To record each tenth step costs a tenth
+of it.
 """
 
 
