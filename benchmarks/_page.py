@@ -24,8 +24,7 @@ time, and with a pruning optimizer whose mask changes at every second step, 100 
 ramp; the same callback and recorder at a step of 32,768 tokens. Then the step of a convnet on 256 x 256
 images with a Sobolev loss. On JAX Keras keeps the state of training to itself and hands it out, variable by
 variable, to any callback that reads a weight, and waits for the device at each step once a callback wants its
-end: that takes 4 to 7 ms of the host, which the recorder cannot avoid. To record each tenth step costs a tenth
-of it.
+end: that takes 4 to 7 ms of the host, which the recorder cannot avoid. Each tenth step costs a tenth of it.
 """
 
 
