@@ -11,13 +11,14 @@ keeps:
 
 import functools
 
+import keras
 import numpy as np
 import torch
 from _training import Networks, initial_state
 
 import keras_koopman as kk
 from keras_koopman.pruning import shares
-from keras_koopman.pruning.selection import highest, keys
+from keras_koopman.pruning.selection import keys
 
 RANKINGS = (
     *("magnitude", "koopman_mode", "koopman_mode_means", "koopman_forecast"),
@@ -56,23 +57,26 @@ def dense_run(task, optimizer, seed, sets, cuts, steps=None):
     """
     (x, y), test = sets
     start = initial_state(task, optimizer, seed)
-    everything = [torch.ones(kernel.shape, dtype=torch.bool) for kernel in start["weights"][::2]]
-    network = Networks(optimizer, start, [everything])
+    everything = [torch.ones_like(kernel, dtype=torch.bool) for kernel in start["weights"][::2]]
+    network = Networks(task.network, optimizer, start, [everything])
     paths = [_Path(cut) for cut in cuts]
-    movement, moved = kk.pruning.Movement(), torch.zeros(len(network.parts["weights"]))
+    movement, moved = kk.pruning.Movement(), [torch.zeros_like(kernel) for kernel in start["weights"][::2]]
     found = {}
     for step, batch in enumerate(task.batches(seed, 0, steps or task.steps), 1):
-        before = network.parts["weights"].clone()
-        gradient = network.step(x[batch], y[batch])
-        moved = movement.update({"moved": moved}, before, gradient, step - 1)["moved"]
-        values = functools.cache(lambda: _snapshot(network.unpacked(network.parts["weights"])))
+        before = [kernel[0].clone() for kernel in network.parts["weights"][::2]]
+        gradients = network.step(x[batch], y[batch])[::2]
+        moved = [
+            movement.update({"moved": sofar}, kernel, gradient[0], step - 1)["moved"]
+            for sofar, kernel, gradient in zip(moved, before, gradients, strict=True)
+        ]
+        values = functools.cache(lambda: _snapshot([tensor[0] for tensor in network.parts["weights"]]))
         for path in paths:
             path.see(step, values)
-        if step > task.steps - task.epoch_steps:
+        if step > (steps or task.steps) - task.epoch_steps:
             network.remember()
         if step in cuts:
             state, path = network.state(), paths[cuts.index(step)]
-            scores = _scores(state["weights"][::2], start, network.unpacked(moved), path, seed)
+            scores = _scores(state["weights"][::2], start, moved, path, seed)
             found[step] = state, scores
     for _, scores in found.values():
         scores["hindsight"] = [abs(kernel) for kernel in network.state()["weights"][::2]]
@@ -98,7 +102,7 @@ def _scores(kernels, start, moved, path, seed):
     criteria = {
         "magnitude": (kk.pruning.Magnitude(), {}),
         "magnitude_displacement": (kk.pruning.MagnitudeDisplacement(), {"origin": start["weights"][::2]}),
-        "movement": (kk.pruning.Movement(), {"moved": moved[::2]}),
+        "movement": (kk.pruning.Movement(), {"moved": moved}),
         "random": (kk.pruning.Random(seed), {"number": range(len(kernels))}),
     }
     return {
@@ -123,29 +127,41 @@ class Masks:
         self.keys = {
             name: [keys(s, torch.ones_like(s, dtype=torch.bool)) for s in own] for name, own in scores.items()
         }
+        # How many of its kernel stand before a weight; of equal ones the first comes first, as in `highest`.
+        self.places = {name: [_places(key) for key in own] for name, own in self.keys.items()}
         self.shapes = [tuple(key.shape) for key in self.keys["magnitude"]]
         self.sizes = np.array([np.prod(shape) for shape in self.shapes], np.int64)
+        self.counts = functools.cache(self._counts)
 
-    def counts(self, ranking, share, sparsity):
-        """How many weights each kernel keeps."""
+    def _counts(self, by, kind, floor, sparsity):
+        asked = keras.ops.convert_to_tensor(sparsity, "float32")
+        found, _ = shares.counts(kind, asked, self.keys[by], self.sizes, self.shapes, floor)
+        return found.tolist()
+
+    def mask(self, ranking, share, sparsity):
+        """A bool tensor for each kernel."""
         kind, by, floor = "global", ranking, shares.FLOOR
         if share in ("uniform", "erk"):
-            kind = share
+            kind, by = share, "magnitude"  # any: it is not looked at
         elif share.startswith("own_"):
             floor = 0.0 if share == "own_nofloor" else float(share.removeprefix("own_floor"))
         elif share != "own":
             by = share
-        asked = torch.tensor(sparsity, dtype=torch.float32)
-        return shares.counts(kind, asked, self.keys[by], self.sizes, self.shapes, floor)[0]
+        counts = self.counts(by, kind, floor, sparsity)
+        return [place < count for place, count in zip(self.places[ranking], counts, strict=True)]
 
-    def mask(self, ranking, share, sparsity):
-        """A bool tensor for each kernel."""
-        counts = self.counts(ranking, share, sparsity)
-        return [highest(key, count) for key, count in zip(self.keys[ranking], counts, strict=True)]
+
+def _places(key):
+    order = torch.sort(key.flatten(), descending=True, stable=True).indices
+    return (
+        torch.empty_like(order)
+        .scatter_(0, order, torch.arange(len(order), device=order.device))
+        .view(key.shape)
+    )
 
 
 def overlap(a, b):
     """Jaccard index of the weights that two masks keep."""
-    both = sum(int((one & other).sum()) for one, other in zip(a, b, strict=True))
-    either = sum(int((one | other).sum()) for one, other in zip(a, b, strict=True))
-    return both / either
+    both = sum((one & other).sum() for one, other in zip(a, b, strict=True))
+    either = sum((one | other).sum() for one, other in zip(a, b, strict=True))
+    return float(both / either)

@@ -1,12 +1,12 @@
 """Tasks, and an engine that trains many pruned networks side by side; for `rankings.py`.
 
-The networks of one call start from the same weights and see the same batches: only their masks differ. Their
-kernels are put together to one block-diagonal sparse matrix for each layer, so that a training step is a
-dozen calls whose work is that of the weights that are left. Weights that are gone are not even stored.
+The networks of one call start from the same weights and see the same batches: only their masks differ. Each
+layer is one batched matrix product over all of them, on a GPU where PyTorch finds one; a convolution is that
+product with the patches of its input.
 """
 
 import dataclasses
-import warnings
+import itertools
 from collections.abc import Callable
 
 import _recipe as recipe
@@ -14,24 +14,65 @@ import numpy as np
 import torch
 from _fashion_mnist import load
 
-warnings.filterwarnings("ignore", message="Sparse (CSR|invariant)")
-torch.manual_seed(0)
-
+DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 PARTS = {"sgd": ("weights",), "adam": ("weights", "first", "second")}  # what an optimizer keeps for a weight
 FIRST, SECOND, EPSILON = 0.9, 0.999, 1e-7  # Adam's, as Keras has them
+KERNEL, STRIDE = 3, 2  # of a convolution
+DIGITS = 1500  # to train on, of 1,797
+# So many weights side by side at most: some gigabytes on a GPU, the cache of a processor.
+SIDE_BY_SIDE = {"cuda": 80_000_000, "cpu": 2_000_000}
+
+
+@dataclasses.dataclass(frozen=True)
+class Network:
+    """Strided convolutions with "same" padding, then dense layers, relu between them.
+
+    Args:
+        image: `(height, width, channels)` of the input.
+        filters: of each convolution.
+        units: of each dense layer.
+    """
+
+    image: tuple[int, int, int]
+    filters: tuple[int, ...]
+    units: tuple[int, ...]
+
+    def shapes(self):
+        """Of each kernel, as Keras has them."""
+        height, width, channels = self.image
+        found = []
+        for filters in self.filters:
+            found.append((KERNEL, KERNEL, channels, filters))
+            height, width, channels = -(-height // STRIDE), -(-width // STRIDE), filters
+        return [*found, *itertools.pairwise((height * width * channels, *self.units))]
+
+    def weights(self, seed):
+        """`[kernel, bias, kernel, ...]`: Glorot's uniform kernels, zero biases, float32."""
+        rng = np.random.default_rng(seed)
+        found = []
+        for shape in self.shapes():
+            field = int(np.prod(shape[:-2]))
+            limit = (6 / (field * (shape[-2] + shape[-1]))) ** 0.5
+            found.append(rng.uniform(-limit, limit, shape).astype("float32"))
+            found.append(np.zeros(shape[-1], "float32"))
+        return found
+
+
+NETWORKS = {
+    "lenet": Network((1, 1, recipe.UNITS[0]), (), recipe.UNITS[1:]),
+    "convnet": Network((28, 28, 1), (16, 32), (64, 10)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
 class Task:
     """Data, network and training."""
 
-    name: str
-    units: tuple[int, ...]
+    network: Network
     batch: int
     epochs: int
     seeds: range
     sets: Callable  # seed -> (x, y), (x_test, y_test)
-    weights: Callable  # seed -> [(kernel, bias), ...]
     order: Callable  # seed, epoch -> permutation of the training samples
     samples: int
 
@@ -46,30 +87,30 @@ class Task:
         return self.epochs * self.epoch_steps
 
     def batches(self, seed, begin, end):
-        """Indices of the samples of steps `begin` to `end`, one array for each."""
+        """Indices of the samples of steps `begin` to `end`, a tensor for each."""
         for step in range(begin, end):
             epoch, place = divmod(step, self.epoch_steps)
             if place == 0 or step == begin:
-                order = self.order(seed, epoch)
+                order = torch.from_numpy(self.order(seed, epoch)).to(DEVICE)
             yield order[place * self.batch : (place + 1) * self.batch]
 
 
-def tasks():
-    """Both tasks, by name."""
-    return {
-        "fashion": Task(
-            *("fashion", recipe.UNITS, recipe.BATCH, 8, range(5), lambda seed: recipe.data(load)),
-            *(recipe.initial_weights, recipe.order, recipe.SAMPLES),
-        ),
-        "digits": Task(
-            *("digits", recipe.UNITS, 32, 20, range(6), _digits, recipe.initial_weights),
-            *(lambda seed, epoch: np.random.default_rng([seed, epoch]).permutation(1500), 1500),
-        ),
-    }
+def task(data, network):
+    """The task of data `"fashion"` or `"digits"` and a network of `NETWORKS`."""
+    net = NETWORKS[network]
+    if data == "fashion":
+        return Task(
+            *(net, recipe.BATCH, 8, range(5), lambda seed: recipe.data(load), recipe.order, recipe.SAMPLES)
+        )
+    return Task(net, 32, 20, range(6), _digits, _digits_order, DIGITS)
+
+
+def _digits_order(seed, epoch):
+    return np.random.default_rng([seed, epoch]).permutation(DIGITS)
 
 
 def _digits(seed):
-    """The digits of scikit-learn, enlarged to 28 x 28, 1,500 to train on; each seed has its own split."""
+    """The digits of scikit-learn, enlarged to 28 x 28; each seed has its own split."""
     from scipy.ndimage import zoom
     from sklearn.datasets import load_digits
 
@@ -77,158 +118,139 @@ def _digits(seed):
     x = zoom(x.reshape(-1, 8, 8) / 16, (1, 3.5, 3.5), order=1).reshape(-1, 784)
     order = np.random.default_rng(seed).permutation(len(x))
     x, y = x[order].astype("float32"), y[order].astype("int32")
-    return [(x[:1500], y[:1500]), (x[1500:], y[1500:])]
+    return [(x[:DIGITS], y[:DIGITS]), (x[DIGITS:], y[DIGITS:])]
 
 
-class _Layer:
-    """One layer of all networks as a sparse matrix, `(count * outputs, count * inputs)`.
+class _Patches(torch.autograd.Function):
+    """What a strided convolution with "same" padding multiplies by its kernel.
 
-    Args:
-        masks: of each network, `(inputs, outputs)` bool.
-        shared: whether all networks have the same input.
+    `(..., height, width, channels)` to `(..., height', width', KERNEL * KERNEL * channels)`.
     """
 
-    def __init__(self, masks, shared):
-        inputs, outputs = masks[0].shape
-        rows, columns = [], []
-        for number, mask in enumerate(masks):
-            row, column = mask.T.nonzero(as_tuple=True)
-            rows.append(row + number * outputs)
-            columns.append(column + (0 if shared else number * inputs))
-        row, column = torch.cat(rows), torch.cat(columns)
-        self.shape = (outputs * len(masks), inputs * (1 if shared else len(masks)))
-        self.counts = [len(part) for part in rows]
-        self.places = _starts(row, self.shape[0]), column
-        self.turn = torch.argsort(column * self.shape[0] + row)
-        self.turned = _starts(column, self.shape[1]), row[self.turn]
-        self.empty = torch.sparse_csr_tensor(*self.places, torch.zeros(len(row)), self.shape)
+    @staticmethod
+    def forward(ctx, x):
+        """Copy the patches."""
+        ctx.shape = x.shape
+        padded = torch.nn.functional.pad(x, (0, 0, *_padding(x.shape[-2]), *_padding(x.shape[-3])))
+        return torch.cat(_taps(padded, x.shape), -1)
 
-    def forward(self, values, x):
-        """The matrix times x."""
-        return torch.sparse_csr_tensor(*self.places, values, self.shape) @ x
-
-    def backward(self, values, error):
-        """The transposed matrix times the error."""
-        return torch.sparse_csr_tensor(*self.turned, values[self.turn], self.shape[::-1]) @ error
-
-    def gradient(self, error, x):
-        """Gradient of the values."""
-        return torch.sparse.sampled_addmm(self.empty, error, x.T, beta=0.0).values()
+    @staticmethod
+    def backward(ctx, gradient):
+        """Add the patches up."""
+        *leading, height, width, channels = ctx.shape
+        top, left = _padding(height), _padding(width)
+        padded = gradient.new_zeros((*leading, height + sum(top), width + sum(left), channels))
+        for tap, part in zip(_taps(padded, ctx.shape), gradient.split(channels, -1), strict=True):
+            tap += part
+        return padded[..., top[0] : top[0] + height, left[0] : left[0] + width, :]
 
 
-def _starts(rows, count):
-    """Where each row begins, of a matrix in compressed rows."""
-    return torch.nn.functional.pad(torch.cumsum(torch.bincount(rows, minlength=count), 0), (1, 0))
+def _padding(size):
+    """Zeros before and after an axis, as TensorFlow pads it."""
+    missing = max((-(-size // STRIDE) - 1) * STRIDE + KERNEL - size, 0)
+    return missing // 2, missing - missing // 2
+
+
+def _taps(padded, shape):
+    """Views of what each place of the kernel sees."""
+    height, width = (-(-size // STRIDE) for size in shape[-3:-1])
+    rows = [slice(first, first + STRIDE * (height - 1) + 1, STRIDE) for first in range(KERNEL)]
+    columns = [slice(first, first + STRIDE * (width - 1) + 1, STRIDE) for first in range(KERNEL)]
+    return [padded[..., row, column, :] for row, column in itertools.product(rows, columns)]
 
 
 class Networks:
-    """Networks with masked kernels, relu between the layers, trained with softmax cross-entropy.
+    """Networks with masked kernels, trained with softmax cross-entropy.
 
     Args:
+        network: what they are.
         optimizer: `"sgd"` or `"adam"`.
         state: `{"weights": [kernel, bias, kernel, ...], "steps": n}`, for Adam with its moments `"first"` and
             `"second"` in the same form.
         masks: for each network, for each kernel, a bool tensor.
     """
 
-    def __init__(self, optimizer, state, masks):
-        self.optimizer, self.steps, self.masks = optimizer, state["steps"], masks
+    def __init__(self, network, optimizer, state, masks):
+        self.network, self.optimizer, self.steps = network, optimizer, state["steps"]
         self.count = len(masks)
-        self.layers = [
-            _Layer([own[number] for own in masks], shared=not number) for number in range(len(masks[0]))
-        ]
+        self.masks = [torch.stack(own) for own in zip(*masks, strict=True)]
         self.parts = {
-            name: torch.cat([self._gathered(number, t) for number, t in enumerate(state[name])])
-            for name in PARTS[optimizer]
+            name: [t.expand(self.count, *t.shape).clone() for t in state[name]] for name in PARTS[optimizer]
         }
-        self.sizes = [len(self._gathered(number, t)) for number, t in enumerate(state["weights"])]
-        self.sum, self.summed = 0.0, 0
+        self._prune()
+        self.sum, self.summed = None, 0
 
-    def _gathered(self, number, tensor):
-        """What the networks keep of a kernel or bias: tensor number `number` of the network."""
-        if number % 2:
-            return tensor.repeat(self.count)
-        return torch.cat([tensor.T[own[number // 2].T] for own in self.masks])
+    def _prune(self):
+        for kernel, mask in zip(self.parts["weights"][::2], self.masks, strict=True):
+            kernel.mul_(mask)
 
-    def state(self, number=0):
-        """State of one network, with zeros for what is gone."""
-        parts = {name: self.unpacked(part, number) for name, part in self.parts.items()}
-        return {"steps": self.steps, **parts}
+    def state(self):
+        """State of the first network."""
+        return {"steps": self.steps} | {
+            name: [tensor[0].clone() for tensor in part] for name, part in self.parts.items()
+        }
 
-    def unpacked(self, part, number=0):
-        """`[kernel, bias, kernel, ...]` of one network, out of one of the parts."""
-        tensors = []
-        for place, values in enumerate(part.split(self.sizes)):
-            if place % 2:
-                tensors.append(values.view(self.count, -1)[number].clone())
-                continue
-            mask = self.masks[number][place // 2]
-            whole = torch.zeros(mask.T.shape)
-            whole[mask.T] = values.split(self.layers[place // 2].counts)[number]
-            tensors.append(whole.T)
-        return tensors
-
-    def _forward(self, x):
-        """Inputs of each layer, and the logits, `(units, samples)`."""
-        tensors = self.parts["weights"].split(self.sizes)
-        values = [x.T.contiguous()]
-        for layer, kernel, bias in zip(self.layers, tensors[::2], tensors[1::2], strict=True):
-            if len(values) > 1:
-                values[-1].relu_()
-            values.append(layer.forward(kernel, values[-1]).add_(bias[:, None]))
+    def _logits(self, x, weights):
+        """`(networks, samples, classes)`."""
+        values = x.view(1, len(x), *self.network.image)
+        for number, (kernel, bias) in enumerate(zip(weights[::2], weights[1::2], strict=True)):
+            if number:
+                values = values.relu_()
+            values = _Patches.apply(values) if kernel.ndim == 5 else values.flatten(2)
+            rows = values.reshape(len(values), -1, values.shape[-1]).expand(self.count, -1, -1)
+            out = torch.baddbmm(bias[:, None], rows, kernel.reshape(self.count, -1, kernel.shape[-1]))
+            values = out.view(self.count, *values.shape[1:-1], -1)
         return values
 
     def step(self, x, y):
-        """One training step; returns the gradient, in the form of the parts."""
-        *values, logits = self._forward(x)
-        error = torch.softmax(logits.view(self.count, -1, len(y)), 1)
-        error[:, y, torch.arange(len(y))] -= 1.0
-        error = error.view(logits.shape).div_(len(y))
-        kernels = self.parts["weights"].split(self.sizes)[::2]
-        gradients = []
-        for number in reversed(range(len(self.layers))):
-            gradients[:0] = [self.layers[number].gradient(error, values[number]), error.sum(1)]
-            if number:
-                error = self.layers[number].backward(kernels[number], error).mul_(values[number] > 0)
-        gradient = torch.cat(gradients)
-        self._update(gradient)
-        return gradient
+        """One training step; returns the gradients, in the form of the weights."""
+        weights = [w.requires_grad_() for w in self.parts["weights"]]
+        logits = self._logits(x, weights)
+        every = y.expand(self.count, -1).flatten()
+        loss = torch.nn.functional.cross_entropy(logits.flatten(0, 1), every, reduction="sum") / len(y)
+        gradients = torch.autograd.grad(loss, weights)
+        self.parts["weights"] = [w.detach() for w in weights]
+        self._update(gradients)
+        return gradients
 
-    def _update(self, gradient):
+    def _update(self, gradients):
         self.steps += 1
         rate = recipe.OPTIMIZERS[self.optimizer]
         if self.optimizer == "sgd":
-            self.parts["weights"].sub_(gradient, alpha=rate)
-            return
-        first, second = self.parts["first"], self.parts["second"]
-        first.add_(gradient - first, alpha=1 - FIRST)
-        second.add_(gradient * gradient - second, alpha=1 - SECOND)
-        rate *= (1 - SECOND**self.steps) ** 0.5 / (1 - FIRST**self.steps)
-        self.parts["weights"].addcdiv_(first, second.sqrt().add_(EPSILON), value=-rate)
+            torch._foreach_add_(self.parts["weights"], gradients, alpha=-rate)
+        else:
+            rate *= (1 - SECOND**self.steps) ** 0.5 / (1 - FIRST**self.steps)
+            for w, first, second, g in zip(*map(self.parts.get, PARTS["adam"]), gradients, strict=True):
+                first.lerp_(g, 1 - FIRST)
+                second.lerp_(g * g, 1 - SECOND)
+                w.addcdiv_(first, second.sqrt().add_(EPSILON), value=-rate)
+        self._prune()
 
     def remember(self):
         """Let the present weights count in `accuracy`."""
-        self.sum, self.summed = self.sum + self.parts["weights"], self.summed + 1
+        if self.sum is None:
+            self.sum = [torch.zeros_like(w) for w in self.parts["weights"]]
+        torch._foreach_add_(self.sum, self.parts["weights"])
+        self.summed += 1
 
+    @torch.no_grad()
     def accuracy(self, x, y):
         """Share of samples that each network gets right with the mean of the weights it remembers.
 
         At a constant learning rate the last weights alone are a matter of luck: points of accuracy come
         and go from step to step.
         """
-        last, self.parts["weights"] = self.parts["weights"], self.sum / self.summed
+        weights = [tensor / self.summed for tensor in self.sum]
         right = 0
         for some, labels in zip(x.split(500), y.split(500), strict=True):
-            logits = self._forward(some)[-1].view(self.count, -1, len(labels))
-            right = right + (logits.argmax(1) == labels).sum(1)
-        self.parts["weights"] = last
+            right = right + (self._logits(some, weights).argmax(-1) == labels).sum(1)
         return (right / len(y)).tolist()
 
 
 def initial_state(task, optimizer, seed):
     """State before the first step."""
-    weights = [torch.from_numpy(tensor) for layer in task.weights(seed) for tensor in layer]
-    moments = {name: [torch.zeros(t.shape) for t in weights] for name in PARTS[optimizer][1:]}
+    weights = [torch.from_numpy(tensor).to(DEVICE) for tensor in task.network.weights(seed)]
+    moments = {name: [torch.zeros_like(t) for t in weights] for name in PARTS[optimizer][1:]}
     return {"weights": weights, "steps": 0, **moments}
 
 
@@ -236,9 +258,9 @@ def train_variants(task, optimizer, seed, sets, state, masks, end):
     """Train on from `state` with each set of masks, to step `end`; the accuracies."""
     (x, y), (x_test, y_test) = sets
     accuracies = []
-    size = max(1, 3072 // task.batch)  # so that the activations stay in the cache
+    size = max(1, SIDE_BY_SIDE[DEVICE.type] // sum(tensor.numel() for tensor in state["weights"]))
     for first in range(0, len(masks), size):
-        networks = Networks(optimizer, state, masks[first : first + size])
+        networks = Networks(task.network, optimizer, state, masks[first : first + size])
         for step, batch in enumerate(task.batches(seed, state["steps"], end), state["steps"] + 1):
             networks.step(x[batch], y[batch])
             if step > end - task.epoch_steps:
