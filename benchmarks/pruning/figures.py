@@ -2,7 +2,7 @@
 
     python benchmarks/pruning/figures.py
 
-Writes docs/figures/pruning_reference.svg, and docs/figures/pruning_rankings.svg once `rankings.csv` has rows.
+Writes docs/figures/pruning_reference.svg and docs/figures/pruning_rankings.svg.
 """
 
 from collections import defaultdict
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from matplotlib import rcParams
 from matplotlib.figure import Figure
-from summarise_rankings import mean_and_error, points, read
+from summarise_rankings import EARLY, mean_and_error, over_fractions, points, read, tables
 
 RESULTS = Path(__file__).parents[1] / "results" / "pruning"
 FIGURES = Path(__file__).parents[2] / "docs" / "figures"
@@ -20,19 +20,16 @@ ARMS = {
     "keras_koopman global": "global (default)",
     "keras_koopman erk": "erk",
 }
-SHOWN = (
-    *(("magnitude", "erk"), ("koopman_mode_means", "own"), ("koopman_mode_means", "erk")),
-    *(("magnitude_displacement", "own"), ("magnitude_displacement", "erk"), ("movement", "erk")),
-    ("hindsight", "erk"),
-)
-
-NAMES = {
-    "magnitude": "magnitude",
-    "koopman_mode_means": "Koopman mode",
-    "magnitude_displacement": "|w| |w - w0|",
-    "movement": "movement",
-    "hindsight": "oracle",
+SHOWN = {
+    ("magnitude", "erk"): ("magnitude, erk", "C0", "--"),
+    ("koopman_mode_means", "own"): ("Koopman mode, global", "C1", "-"),
+    ("koopman_mode_means", "erk"): ("Koopman mode, erk", "C1", "--"),
+    ("magnitude_displacement", "own"): ("|w| |w - w0|, global", "C2", "-"),
+    ("magnitude_displacement", "erk"): ("|w| |w - w0|, erk", "C2", "--"),
+    ("movement", "own"): ("movement, global", "C3", "-"),
+    ("hindsight", "own"): ("oracle, global", "C7", "-"),
 }
+HEADS = {"lenet": "LeNet-300-100", "convnet": "convnet", "sgd": "SGD", "adam": "Adam"}
 
 
 def reference():
@@ -63,31 +60,33 @@ def reference():
 
 def rankings():
     """Points over magnitude of some rankings and shares, pruned early."""
-    table = RESULTS / "rankings.csv"
-    if not table.exists():
-        return
-    gained = points(read([table]))
-    runs = sorted(
-        (run for run in gained if run[2] <= 0.3 and run[3] == 0.95), key=lambda r: (r[1] != "sgd", r)
-    )
-    figure = Figure((9, 4.2), layout="constrained")
-    axis = figure.subplots()
-    width = 0.8 / len(SHOWN)
-    for number, pair in enumerate(SHOWN):
-        known = [(place, gained[run][pair]) for place, run in enumerate(runs) if gained[run].get(pair)]
-        cells = [mean_and_error(list(values.values())) for _, values in known]
-        axis.bar(
-            [place + (number - len(SHOWN) / 2) * width for place, _ in known],
-            [mean for mean, _ in cells],
-            width,
-            yerr=[error for _, error in cells],
-            label=f"{NAMES[pair[0]]}, {'global' if pair[1] == 'own' else pair[1]}",
-        )
-    axis.axhline(0, color="black", linewidth=0.8)
-    labels = [f"{'SGD' if run[1] == 'sgd' else 'Adam'}\nat {100 * run[2]:g} %" for run in runs]
-    axis.set_xticks(range(len(runs)), labels)
-    axis.set_ylabel("points over magnitude, global")
-    figure.legend(loc="outside upper center", frameon=False, ncols=4)
+    pooled = over_fractions(points(read(tables("fashion"))), EARLY)
+    sparsities = sorted({sparsity for _, _, sparsity in pooled})
+    figure = Figure((9, 6), layout="constrained")
+    for row, network in zip(
+        figure.subplots(2, 2, sharex=True, sharey=True), ("lenet", "convnet"), strict=True
+    ):
+        for axis, optimizer in zip(row, ("sgd", "adam"), strict=True):
+            for pair, (label, color, style) in SHOWN.items():
+                cells = [mean_and_error(pooled[network, optimizer, s][pair].values()) for s in sparsities]
+                axis.errorbar(
+                    range(len(sparsities)),
+                    *zip(*cells, strict=True),
+                    color=color,
+                    linestyle=style,
+                    marker="o",
+                    markersize=3,
+                    capsize=2,
+                    label=label,
+                )
+            axis.axhline(0, color="black", linewidth=0.8)
+            axis.set_title(f"{HEADS[network]}, {HEADS[optimizer]}")
+            axis.set_xticks(range(len(sparsities)), [f"{s:g}" for s in sparsities])
+            axis.set_ylim(-3, 4)
+        row[0].set_ylabel("points over magnitude, global")
+    for axis in row:
+        axis.set_xlabel("sparsity")
+    figure.legend(*axis.get_legend_handles_labels(), loc="outside upper center", frameon=False, ncols=4)
     save(figure, "pruning_rankings")
 
 
