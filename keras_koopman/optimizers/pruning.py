@@ -220,40 +220,45 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         if len(grads) != len(variables):
             raise ValueError(f"grads must be one for each of {len(variables)} variables, got {len(grads)}.")
         self._watch.before_step(self._scored_variables())
-        state = self._state
-        assert state is not None
         order = [self._get_variable_index(v) for v in variables]
         gradients: dict[int, Any] = {i: g for i, g in zip(order, grads, strict=True) if g is not None}
-        frozen = set(range(len(self._trainable_variables))) - set(order)
-        whole = self._inner_is_known(variables) and self._ranking_is_known()
+        known = self._inner_is_known(variables)
+        whole = known and self._ranking_is_known()
 
-        def update(*tensors: Any) -> None:
+        def step(*tensors: Any) -> None:
             given = dict(zip(gradients, tensors, strict=True))
-            for index, mask in state.masked():
-                if index in given:
-                    given[index] = zeroed(mask, read(given[index]))
-            step = read(self._iterations) + 0  # torch would count on in place
-            slots = [
-                (kept, self._updated(criterion, kept, index, given, step))
-                for criterion, all_kept in self._criteria()
-                for kept, index in zip(all_kept, state.scored, strict=True)
-            ]
+            self._step(order, given, compile_training=known and not whole)
 
-            def train(*tensors: Any) -> None:
-                ready = dict(zip(given, tensors, strict=True))
-                self.inner_optimizer.apply([ready.get(i) for i in order], trainable_variables=variables)
-                self._zero_out(state)
-
-            run_as_one(train, [*given.values()], only_if=not whole and self._inner_is_known(variables))
-            for kept, new in slots:
-                for name, value in new.items():
-                    kept[name].assign(value)
-            self._iterations.assign_add(1)
-            self._update_masks(state, step + 1, frozen)
-
-        run_as_one(update, [*gradients.values()], only_if=whole)
+        run_as_one(step, [*gradients.values()], only_if=whole)
         if self._has_average():
-            self._zero_out_averages(state)
+            self._zero_out_averages()
+
+    def _step(self, order: list[int], gradients: dict[int, Any], *, compile_training: bool) -> None:
+        """A step on the variables with these numbers, given the gradients of some of them."""
+        state = self._state
+        assert state is not None
+        for index, mask in state.masked():
+            if index in gradients:
+                gradients[index] = zeroed(mask, read(gradients[index]))
+        step = read(self._iterations) + 0  # torch would count on in place
+        slots = [
+            (kept, self._updated(criterion, kept, index, gradients, step))
+            for criterion, all_kept in self._criteria()
+            for kept, index in zip(all_kept, state.scored, strict=True)
+        ]
+
+        def train(*tensors: Any) -> None:
+            given = dict(zip(gradients, tensors, strict=True))
+            variables = [self._trainable_variables[index] for index in order]
+            self.inner_optimizer.apply([given.get(index) for index in order], trainable_variables=variables)
+            self._zero_out(state)
+
+        run_as_one(train, [*gradients.values()], only_if=compile_training)
+        for kept, new in slots:
+            for name, value in new.items():
+                kept[name].assign(value)
+        self._iterations.assign_add(1)
+        self._update_masks(state, step + 1, set(range(len(self._trainable_variables))) - set(order))
 
     def _inner_is_known(self, variables: list[Any]) -> bool:
         """Whether all that trains is Keras's own, which XLA can compile: no user's rate or constraint."""
@@ -387,10 +392,11 @@ class PruningOptimizer(keras.optimizers.Optimizer):
             variable = self._trainable_variables[index]
             variable.assign(zeroed(mask, read(variable)))
 
-    def _zero_out_averages(self, state: PruningState) -> None:
+    def _zero_out_averages(self) -> None:
         """The same in the moving averages, which may be written back."""
+        assert self._state is not None
         averages = self.inner_optimizer._model_variables_moving_average
-        for index, mask in state.masked():
+        for index, mask in self._state.masked():
             # By its own number there: the inner optimizer may be older, from before some were frozen.
             average = averages[self.inner_optimizer._get_variable_index(self._trainable_variables[index])]
             average.assign(zeroed(mask, read(average)))
@@ -405,7 +411,7 @@ class PruningOptimizer(keras.optimizers.Optimizer):
         self.inner_optimizer.finalize_variable_values(var_list)
         if self._state is not None and self._has_average():
             self._zero_out(self._state)
-            self._zero_out_averages(self._state)
+            self._zero_out_averages()
         self._watch.after_fit()
 
     def load_own_variables(self, store: Any) -> None:

@@ -165,15 +165,15 @@ def test_the_difference_is_tighter_than_two_ranges(activation):
 
 
 def test_the_difference_of_convolutional_models():
-    x = keras.Input((6, 6, 1))
-    y = layers.BatchNormalization()(layers.Conv2D(3, 3, activation="relu")(x))
+    x = keras.Input((5, 5, 1))
+    y = layers.BatchNormalization()(layers.Conv2D(2, 2, activation="relu")(x))
     y = layers.Concatenate()(
         [layers.Flatten()(layers.MaxPooling2D(2)(y)), layers.GlobalAveragePooling2D()(y)]
     )
     y = layers.Multiply()([layers.Dense(3, "relu")(y), layers.Dense(3)(y)])
     a = shake(keras.Model(x, layers.Dense(2, "softmax")(y)))
-    points = np.random.default_rng(0).uniform(0.4, 0.6, (300, 6, 6, 1)).astype("float32")
-    found, apart = assert_difference(a, twin(a, size=1e-3), Ball(np.full((6, 6, 1), 0.5), 0.1), points)
+    points = np.random.default_rng(0).uniform(0.4, 0.6, (300, 5, 5, 1)).astype("float32")
+    found, apart = assert_difference(a, twin(a, size=1e-3), Ball(np.full((5, 5, 1), 0.5), 0.1), points)
     assert found.paired
     assert found.bound < apart / 3
 
