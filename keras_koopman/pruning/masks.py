@@ -45,10 +45,8 @@ def choose(
     floor = shares.FLOOR if all(target.floored for target in targets) else 0.0
     counts, floored = shares.counts(share, sparsity, by_rank, sizes, [t.shape for t in targets], floor)
     new = []
-    for number, (target, kept, mask) in enumerate(
-        zip(targets, highest(by_score, counts), masks, strict=True)
-    ):
-        kept = ops.logical_and(kept, alive[number])
+    for number, (target, key, mask) in enumerate(zip(targets, by_score, masks, strict=True)):
+        kept = ops.logical_and(highest(key, counts[number]), alive[number])
         new.append(ops.where(fine, target.mask(kept, scores[number], mask), mask))
     held = ops.cast(ops.logical_and(floored, fine), "int32")
     return new, held, ops.cast(ops.logical_not(finite), "int32")

@@ -37,21 +37,16 @@ def count_above(key: Any, threshold: Any) -> Any:
     return ops.sum(ops.cast(key > threshold, "int32"))
 
 
-def largest_threshold(enough: Callable[[Any], Any], shape: tuple[int, ...] = ()) -> Any:
-    """The largest int32 `t` with `enough(t)`, which holds for the lowest and turns false once, as t rises.
-
-    Args:
-        enough: bool for each of the thresholds it is given.
-        shape: of the thresholds, which are found side by side.
-    """
+def largest_threshold(enough: Callable[[Any], Any]) -> Any:
+    """The largest int32 `t` with `enough(t)`, which holds for the lowest and turns false once, as t rises."""
 
     def narrow(index: Any, found: Any) -> Any:
         bit = ops.take(ops.convert_to_tensor(2 ** np.arange(31, dtype="int32")), 30 - index)
         tried = found + bit
         return ops.where(enough(tried), tried, found)
 
-    zero = ops.zeros(shape, "int32")
-    lowest = ops.full(shape, LOWEST, "int32")
+    zero = ops.zeros((), "int32")
+    lowest = ops.full((), LOWEST, "int32")
     return ops.fori_loop(0, 31, narrow, ops.where(enough(zero), zero, lowest))
 
 
@@ -93,39 +88,20 @@ def shared_out(tensors: list[Any], total: Any, floors: Any) -> tuple[Any, Any]:
     return ops.cast(above + extra, "int32"), held
 
 
-def highest(tensors: list[Any], counts: Any) -> list[Any]:
-    """Where the highest keys of each tensor stand, bool; of equal ones the first.
+def highest(key: Any, count: Any) -> Any:
+    """Where the `count` highest keys stand, bool; of equal ones the first."""
+    threshold = largest_threshold(lambda t: count_from(key, t) >= count)
+    above = key > threshold
+    equal = key == threshold
+    missing = count - count_above(key, threshold)
+    found = ops.sum(ops.cast(equal, "int32"))
 
-    Args:
-        tensors: keys, of any shapes.
-        counts: `(L,)` int32, how many of each.
-    """
-
-    def from_thresholds(keys: list[Any], thresholds: Any) -> Any:
-        return ops.stack([count_from(key, thresholds[i]) for i, key in enumerate(keys)])
-
-    shape = (len(tensors),)
-    threshold = largest_threshold(lambda t: from_thresholds(tensors, t) >= counts, shape)
-    above = [key > threshold[i] for i, key in enumerate(tensors)]
-    equal = [key == threshold[i] for i, key in enumerate(tensors)]
-    missing = counts - ops.stack([ops.sum(ops.cast(part, "int32")) for part in above])
-    found = ops.stack([ops.sum(ops.cast(part, "int32")) for part in equal])
-
-    def first_of_equal() -> list[Any]:
+    def first_of_equal() -> Any:
+        place = ops.reshape(ops.arange(int(np.prod(key.shape)), dtype="int32"), key.shape)
         # Places from the end, so that "the largest threshold" takes the first.
-        late = [ops.where(part, _from_the_end(part), 0) for part in equal]
-        last = largest_threshold(lambda t: from_thresholds(late, t) >= missing, shape)
-        first = [ops.logical_and(part >= last[i], part > 0) for i, part in enumerate(late)]
-        return [ops.logical_or(*parts) for parts in zip(above, first, strict=True)]
+        late = int(np.prod(key.shape)) - place
+        late = ops.where(equal, late, ops.zeros_like(late))
+        last = largest_threshold(lambda t: count_from(late, t) >= missing)
+        return ops.logical_or(above, ops.logical_and(late >= last, late > 0))
 
-    def all_of_equal() -> list[Any]:
-        return [ops.logical_or(*parts) for parts in zip(above, equal, strict=True)]
-
-    masks: list[Any] = ops.cond(ops.any(found > missing), first_of_equal, all_of_equal)
-    return masks
-
-
-def _from_the_end(tensor: Any) -> Any:
-    """How many places there are from each to the last of a tensor, both counted, int32."""
-    size = int(np.prod(tensor.shape))
-    return size - ops.reshape(ops.arange(size, dtype="int32"), tensor.shape)
+    return ops.cond(found > missing, first_of_equal, lambda: ops.logical_or(above, equal))
