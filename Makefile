@@ -1,6 +1,8 @@
 # Everything runs in .venv, which the first target that needs it makes.
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 JOBS ?= 2
+# Most of what is installed is never imported: Python compiles what is.
+INSTALL = $(BIN)/python -m pip install -qq --disable-pip-version-check --no-compile
 
 BIN := .venv/bin
 READY := .venv/.ready
@@ -34,11 +36,11 @@ test: ## run all tests and the docstrings' examples on TensorFlow, the contract 
 	@$(MAKE) --no-print-directory .make/tested
 
 test-torch: $(READY) ## run the contract tests on PyTorch, which is installed if need be
-	@$(BIN)/python -c 'import torch' 2> /dev/null || $(BIN)/python -m pip install -qq --disable-pip-version-check torch
+	@$(BIN)/python -c 'import torch' 2> /dev/null || $(INSTALL) torch
 	@KERAS_BACKEND=torch $(PYTEST) -m contract
 
 test-backends: $(READY) ## run all tests on TensorFlow, JAX and PyTorch: takes an hour
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check torch
+	@$(INSTALL) torch
 	@for engine in tensorflow jax torch; do echo "$$engine:"; KERAS_BACKEND=$$engine $(PYTEST) || exit 1; done
 
 check: .make/tested lint types wheel ## the tests, if they are due, and every check below
@@ -68,7 +70,7 @@ wheel: $(READY) ## build the wheel, install it apart and use it
 	@cd .make/empty && ../../$(WHEEL_ENV)/bin/python -I ../../tools/wheel_smoke.py
 
 bench: $(READY) ## measure beside peers, write docs/benchmarks.md: takes hours, goes on where it stood
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[bench]'
+	@$(INSTALL) --editable '.[bench]'
 	@$(BIN)/python benchmarks/bench.py run
 
 bench-check: $(READY) ## fail if a ratio is a quarter worse than in benchmarks/baseline.json
@@ -89,7 +91,7 @@ $(READY): setup.cfg pyproject.toml
 		"Name one: make PYTHON=/path/to/python3.11" >&2; exit 1; }
 	@echo "Making .venv: takes a few minutes the first time."
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install -qq --disable-pip-version-check --editable '.[dev]'
+	@$(INSTALL) --editable '.[dev]'
 	@touch $@
 
 # The stamp bears the time at which the tests began: a file edited meanwhile is newer.
