@@ -24,6 +24,14 @@ RANKINGS = (
     *("magnitude", "koopman_mode", "koopman_mode_means", "koopman_forecast"),
     *("magnitude_displacement", "movement", "random", "hindsight"),
 )
+# Scores that ask, as |w| |w - w0| does, what has moved: with the mode of means m, or the forecast f, for w.
+CANDIDATES = {
+    "mode_displacement": lambda w, m, f, w0: abs(m) * abs(m - w0),
+    "weight_times_mode_displacement": lambda w, m, f, w0: abs(w) * abs(m - w0),
+    "mode_times_displacement": lambda w, m, f, w0: abs(m) * abs(w - w0),
+    "forecast_displacement": lambda w, m, f, w0: abs(f) * abs(f - w0),
+    "displacement": lambda w, m, f, w0: abs(w - w0),
+}
 WINDOW = 16
 SAMPLES_OF_MEAN = 32  # at most so many are averaged, as `kk.callbacks.TrajectoryRecorder` does
 
@@ -105,15 +113,17 @@ def _scores(kernels, start, moved, path, seed):
         "movement": (kk.pruning.Movement(), {"moved": moved}),
         "random": (kk.pruning.Random(seed), {"number": range(len(kernels))}),
     }
-    return {
-        name: [abs(layer["kernel"]).float() for layer in values.values()] for name, values in foretold.items()
-    } | {
-        name: [
+    kernels_of = {name: [layer["kernel"] for layer in values.values()] for name, values in foretold.items()}
+    scores = {name: [abs(kernel).float() for kernel in own] for name, own in kernels_of.items()}
+    parts = kernels, kernels_of["koopman_mode_means"], kernels_of["koopman_forecast"], start["weights"][::2]
+    for name, candidate in CANDIDATES.items():
+        scores[name] = [candidate(*tensors).float() for tensors in zip(*parts, strict=True)]
+    for name, (criterion, slots) in criteria.items():
+        scores[name] = [
             criterion.scores(kernel, {slot: values[number] for slot, values in slots.items()})
             for number, kernel in enumerate(kernels)
         ]
-        for name, (criterion, slots) in criteria.items()
-    }
+    return scores
 
 
 class Masks:

@@ -8,6 +8,7 @@ optimizer's moments are kept through the cut, as `kk.optimizers.PruningOptimizer
     python benchmarks/pruning/rankings.py --verify        # the engine against Keras
     python benchmarks/pruning/rankings.py --data digits   # on which defaults may be chosen
     python benchmarks/pruning/rankings.py                 # Fashion-MNIST, on which they are judged
+    python benchmarks/pruning/rankings.py --candidates    # scores that were tried, in tables of their own
 
 `--network convnet` is two strided convolutions and two dense layers instead of LeNet-300-100. Each data,
 network and optimizer has its table; rows that it holds already are skipped. A quarter of an hour on a GPU, a
@@ -32,7 +33,7 @@ import _recipe as recipe
 import keras
 import numpy as np
 import torch
-from _masks import RANKINGS, Masks, dense_run, overlap
+from _masks import CANDIDATES, RANKINGS, Masks, dense_run, overlap
 from _resumable import ResumableTable
 from _training import DEVICE, KERNEL, NETWORKS, STRIDE, Networks, task, train_variants
 
@@ -45,6 +46,7 @@ FIGURES = (
 )
 FRACTIONS = {"fashion": (0.05, 0.1, 0.3, 0.6, 1.0), "digits": (0.05, 0.1, 0.3)}
 SPARSITIES = {"fashion": (0.95, 0.98, 0.9, 0.8, 0.5), "digits": (0.95, 0.98)}
+EARLY, SPARSE = (0.05, 0.1, 0.3), (0.95, 0.98)  # what candidates are tried at
 LONGER = 0.2  # training after a cut at the end
 # Cut and last step of the check against Keras. Rounding grows: under Adam, which divides by what is nearly 0,
 # a thousandfold within ten steps, and in the convnet fast too.
@@ -75,12 +77,13 @@ def on_device(sets):
 class Grid:
     """Runs what a table lacks."""
 
-    def __init__(self, data, network, optimizer):
+    def __init__(self, data, network, optimizer, fractions, sparsities, name="rankings"):
         self.data, self.network, self.optimizer = data, network, optimizer
+        self.fractions, self.sparsities = fractions, sparsities
         self.task = task(data, network)
-        self.cuts = [round(f * self.task.steps) for f in FRACTIONS[data]]
+        self.cuts = [round(f * self.task.steps) for f in fractions]
         on = torch.cuda.get_device_name() if DEVICE.type == "cuda" else f"{torch.get_num_threads()} threads"
-        self.table = ResumableTable("pruning", f"rankings_{data}_{network}_{optimizer}", KEYS, FIGURES, on)
+        self.table = ResumableTable("pruning", f"{name}_{data}_{network}_{optimizer}", KEYS, FIGURES, on)
         # Both hold what is needed again at a later stage.
         self.sets = functools.cache(self._sets)
         self.dense = functools.cache(self._dense)
@@ -96,13 +99,13 @@ class Grid:
         keys = (self.data, self.network, self.optimizer, seed, fraction)
         wanted = [
             (sparsity, *pair)
-            for sparsity, pair in itertools.product(SPARSITIES[self.data], pairs)
+            for sparsity, pair in itertools.product(self.sparsities, pairs)
             if self.table.lacks(*keys, sparsity, *pair)
         ]
         if not wanted:
             return 0, 0
         dense_accuracy, found = self.dense(seed)
-        cut = self.cuts[FRACTIONS[self.data].index(fraction)]
+        cut = self.cuts[self.fractions.index(fraction)]
         state, scores = found[cut]
         made = Masks(scores)
         masks = [made.mask(ranking, share, sparsity) for sparsity, ranking, share in wanted]
@@ -117,7 +120,7 @@ class Grid:
         known = {
             (name, sparsity): made.mask(name, "own", sparsity)
             for name in ("magnitude", "hindsight")
-            for sparsity in SPARSITIES[self.data]
+            for sparsity in self.sparsities
         }
         for pair, mask, name in zip(wanted, masks, names, strict=True):
             kept = [float(part.float().mean()) for part in mask]
@@ -201,17 +204,22 @@ def main():
     parser.add_argument("--network", choices=NETWORKS, default="lenet")
     parser.add_argument("--optimizers", nargs="+", choices=recipe.OPTIMIZERS, default=[*recipe.OPTIMIZERS])
     parser.add_argument("--seeds", nargs="+", type=int)
+    parser.add_argument("--candidates", nargs="*", choices=CANDIDATES, help="by default all of them")
     parser.add_argument("--verify", action="store_true", help="compare the engine with Keras, and stop")
     args = parser.parse_args()
     if args.verify:
         verify(args.network)
         return
-    grids = [Grid(args.data, args.network, optimizer) for optimizer in args.optimizers]
+    where = FRACTIONS[args.data], SPARSITIES[args.data]
+    wanted = stages(args.data)
+    if args.candidates is not None:
+        where = EARLY, SPARSE, "candidates"
+        tried = ("magnitude", "magnitude_displacement", *(args.candidates or CANDIDATES))
+        wanted = [[*itertools.product(tried, ("own", "erk"))]]
+    grids = [Grid(args.data, args.network, optimizer, *where) for optimizer in args.optimizers]
     begin = time.perf_counter()
-    for pairs in stages(args.data):
-        for seed, grid, fraction in itertools.product(
-            args.seeds or grids[0].task.seeds, grids, FRACTIONS[args.data]
-        ):
+    for pairs in wanted:
+        for seed, grid, fraction in itertools.product(args.seeds or grids[0].task.seeds, grids, where[0]):
             rows, networks = grid.run(seed, fraction, pairs)
             if rows:
                 print(
