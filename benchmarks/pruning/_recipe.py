@@ -13,6 +13,7 @@ import numpy as np
 
 FOLDER = Path("/usr/share/datasets/fashion-mnist")  # where Debian's package puts it
 UNITS = (784, 300, 100, 10)
+SHAPES = tuple(itertools.pairwise(UNITS))  # of the kernels
 SAMPLES, BATCH, EPOCHS = 20_000, 128, 12
 STEPS = EPOCHS * -(-SAMPLES // BATCH)  # the last batch of an epoch is a small one
 BEGIN, END = STEPS * 2 // 10, STEPS * 7 // 10
@@ -46,13 +47,13 @@ def _read(part):
         yield values.reshape(-1, 784) if header == 16 else values
 
 
-def initial_weights(seed):
-    """`[(kernel, bias), ...]`, float32: Glorot's uniform kernels, zero biases."""
+def initial_weights(seed, shapes=SHAPES):
+    """`[(kernel, bias), ...]`, float32: Glorot's uniform kernels of these shapes, zero biases."""
     rng = np.random.default_rng(seed)
     layers = []
-    for fan_in, fan_out in itertools.pairwise(UNITS):
-        limit = (6 / (fan_in + fan_out)) ** 0.5
-        kernel = rng.uniform(-limit, limit, (fan_in, fan_out)).astype("float32")
+    for *field, fan_in, fan_out in shapes:
+        limit = (6 / (int(np.prod(field)) * (fan_in + fan_out))) ** 0.5
+        kernel = rng.uniform(-limit, limit, (*field, fan_in, fan_out)).astype("float32")
         layers.append((kernel, np.zeros(fan_out, "float32")))
     return layers
 

@@ -47,15 +47,8 @@ class Network:
         return [*found, *itertools.pairwise((height * width * channels, *self.units))]
 
     def weights(self, seed):
-        """`[kernel, bias, kernel, ...]`: Glorot's uniform kernels, zero biases, float32."""
-        rng = np.random.default_rng(seed)
-        found = []
-        for shape in self.shapes():
-            field = int(np.prod(shape[:-2]))
-            limit = (6 / (field * (shape[-2] + shape[-1]))) ** 0.5
-            found.append(rng.uniform(-limit, limit, shape).astype("float32"))
-            found.append(np.zeros(shape[-1], "float32"))
-        return found
+        """`[kernel, bias, kernel, ...]` before the first step, float32."""
+        return [*itertools.chain(*recipe.initial_weights(seed, self.shapes()))]
 
 
 NETWORKS = {
