@@ -181,14 +181,14 @@ def show_gap(gained, network, sparsity):
     for run, by_pair in sorted(gained.items()):
         if (run[0], run[3]) != (network, sparsity) or run[2] > max(EARLY):
             continue
-        gap, _ = mean_and_error(by_pair["hindsight", "own"].values())
-        means = {
-            pair: mean_and_error(values.values())[0]
+        lead = by_pair["hindsight", "own"]
+        parts = {
+            pair: sum(values.values()) / sum(lead[seed] for seed in values)
             for pair, values in by_pair.items()
             if "hindsight" not in pair
         }
-        best = max(means, key=means.get)
-        print(f"- {run[1]} at {run[2]}: lead {gap:.2f}; {', '.join(best)}: {means[best] / gap:.0%}")
+        best = max(parts, key=parts.get)
+        print(f"- {run[1]} at {run[2]}: {', '.join(best)}: {parts[best]:.0%} ({len(by_pair[best])} seeds)")
 
 
 def main():
@@ -201,6 +201,8 @@ def main():
     parser.add_argument("--cells", action="store_true", help="each fraction by itself, too")
     args = parser.parse_args()
     rows = read(tables(args.data, args.network or "*"))
+    if not rows:
+        parser.error(f"no tables of --data {args.data} --network {args.network}: rankings.py makes them.")
     gained = points(rows)
     fractions = sorted({run[2] for run in gained})
     for network in sorted({run[0] for run in gained}, reverse=True):
